@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PYTHONUTF8 := 1
+
+help: ## Show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Run the demo (TRACE=path and SECONDS=n are optional)
+	@$(BIN)/python -m armature_cache.demo $(if $(TRACE),--trace "$(TRACE)") $(if $(SECONDS),--seconds "$(SECONDS)")
+
+test: $(READY) ## Run all tests (ARGS="-k words" narrows them)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: $(READY) ## Format, lint, types, layers, fast tests
+	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest -q -m "not slow and not faults"
+
+bench: $(READY) ## Measure against peers, side by side
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(READY) ## Run the examples of README.md and docs/
+	@$(BIN)/python -m pytest -q tests/docs
+
+clean: ## Remove the environment and everything that tools left
+	@rm -rf .venv build dist .*_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Preparing .venv (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,demo,dev]"
+	@touch $@

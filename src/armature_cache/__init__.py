@@ -1,0 +1,105 @@
+"""Armature Cache: tiers, tags and decorators that stay coherent across processes.
+
+The classes here are awaited; `armature_cache.sync` has the same ones without `await`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+from armature_cache.codecs.types import register_type
+from armature_cache.config import CacheConfig
+from armature_cache.decorator import cache, get_default_cache, set_default_cache
+from armature_cache.errors import (
+    AuthenticationFailed,
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    CacheError,
+    CacheKeyError,
+    ClosedError,
+    CodecError,
+    ConfigError,
+    CounterError,
+    InvalidationError,
+    InvalidTag,
+    InvalidTTL,
+    LoadCancelled,
+    NotSupported,
+    StaleTopology,
+    TagsNotSupported,
+    UndecodablePayload,
+    UnsupportedValue,
+    ValueTooLarge,
+)
+from armature_cache.opening import open_cache
+from armature_cache.stores.base import CacheStore
+from armature_cache.stores.draft import Mark
+from armature_cache.stores.memory import InMemoryCache
+from armature_cache.stores.namespaced import NamespacedCache
+from armature_cache.stores.null import NullCache
+from armature_cache.stores.stats import CacheStats
+from armature_cache.stores.tagged import TaggedCache
+from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
+
+if TYPE_CHECKING:
+    from armature_cache.codecs.json import JsonCodec
+    from armature_cache.codecs.msgpack import MessagePackCodec
+    from armature_cache.stores.redis import RedisCache
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuthenticationFailed",
+    "BackendError",
+    "BackendTimeout",
+    "BackendUnavailable",
+    "CacheConfig",
+    "CacheError",
+    "CacheKeyError",
+    "CacheStats",
+    "CacheStore",
+    "ClosedError",
+    "CodecError",
+    "ConfigError",
+    "CounterError",
+    "InMemoryCache",
+    "InvalidTTL",
+    "InvalidTag",
+    "InvalidationError",
+    "JsonCodec",
+    "LoadCancelled",
+    "Mark",
+    "MessagePackCodec",
+    "NamespacedCache",
+    "NotSupported",
+    "NullCache",
+    "RedisCache",
+    "StaleTopology",
+    "TaggedCache",
+    "TagsNotSupported",
+    "TieredCache",
+    "TieredCacheConfig",
+    "UndecodablePayload",
+    "UnsupportedValue",
+    "ValueTooLarge",
+    "cache",
+    "get_default_cache",
+    "open_cache",
+    "register_type",
+    "set_default_cache",
+]
+
+_LAZY: Final = {
+    "JsonCodec": "armature_cache.codecs.json",
+    "MessagePackCodec": "armature_cache.codecs.msgpack",
+    "RedisCache": "armature_cache.stores.redis",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What is imported at its first use, for the sake of the import time."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'armature_cache' has no attribute {name!r}")

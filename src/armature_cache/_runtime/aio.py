@@ -1,0 +1,76 @@
+"""The runtime of event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, TypeVar, cast
+
+from armature_cache.errors import LoadCancelled
+
+T = TypeVar("T")
+
+
+class _Task(Generic[T]):
+    __slots__ = ("_task", "_waiting", "_work")
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[T] | None = None
+        self._waiting = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._task is not None and (self._task.done() or self._task.cancelling() > 0)
+
+    async def _run(self) -> T:
+        try:
+            return await self._work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise LoadCancelled("the loader was cancelled from within") from None
+
+    async def join(self) -> T:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        task = self._task
+        self._waiting += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not task.done():
+                task.cancel()
+
+
+class AsyncRuntime:
+    """Waits on the running event loop."""
+
+    blocking = False
+
+    def shared(self, work: Callable[[], Coroutine[Any, Any, T]]) -> _Task[T]:
+        return _Task(work)
+
+    def scope(self) -> int:
+        return id(asyncio.get_running_loop())
+
+    async def call(self, function: Callable[[], T | Awaitable[T]]) -> T:
+        result = function()
+        if inspect.isawaitable(result):
+            return await cast("Awaitable[T]", result)
+        return cast("T", result)
+
+    def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        return asyncio.timeout(seconds)
+
+
+ASYNC = AsyncRuntime()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop."""
+    return asyncio.get_running_loop()

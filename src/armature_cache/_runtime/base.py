@@ -1,0 +1,48 @@
+"""What threads and event loops do differently, behind one contract."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Shared(Protocol[T]):
+    """One computation that any number of callers wait for.
+
+    It starts with the first `join`. A caller who is cancelled leaves the others waiting; when
+    the last one has left, the computation is cancelled. An error goes to all who wait.
+    """
+
+    async def join(self) -> T:
+        """Wait for the outcome and return or raise it."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is an outcome, or nobody is left to wait for one."""
+        ...
+
+
+class Runtime(Protocol):
+    """How this face waits."""
+
+    blocking: bool
+
+    def shared(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Shared[T]:
+        """A computation to be shared by its callers."""
+        ...
+
+    def scope(self) -> int:
+        """Callers of one scope can wait for one another: an event loop, or all threads."""
+        ...
+
+    async def call(self, function: Callable[[], T | Awaitable[T]]) -> T:
+        """The result of a function that may be a coroutine function."""
+        ...
+
+    def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Raises `TimeoutError` inside its block once the time is over."""
+        ...

@@ -1,0 +1,1 @@
+"""The tag clock: one protocol, an implementation per place it can live."""

@@ -1,0 +1,33 @@
+"""What a tag clock is to a store: one contract, whatever the place it lives in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from armature_cache.clocks.replica import Replica
+
+
+class Clock(Protocol):
+    """The order of invalidations of one shared store, as seen from this process."""
+
+    replica: Replica
+
+    async def ensure(self, bound: float, *, strong: bool = False) -> None:
+        """Trust the replica: sync unless the last sync was sent within `bound` seconds.
+
+        `strong` insists on a sync that is sent after this call. Raises `BackendError`.
+        """
+        ...
+
+    async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
+        """Record an invalidation of tags and keys and return its sequence.
+
+        They are dead in this process from the start of the call, and stay so until the clock
+        has acknowledged. Raises `InvalidationError` when it did not.
+        """
+        ...
+
+    async def restart(self) -> None:
+        """Begin a new epoch: every entry of the clock is dead."""
+        ...

@@ -1,0 +1,43 @@
+"""The tag clock of a cache that lives in this process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from armature_cache.clocks.digest import digest
+from armature_cache.clocks.replica import Delta, Replica
+
+
+class LocalClock:
+    """A clock that is its own authority: never untrusted, never unreachable."""
+
+    def __init__(self) -> None:
+        self.replica = Replica(own=True)
+        self._begin(1)
+
+    async def ensure(self, bound: float, *, strong: bool = False) -> None:
+        """Nothing to do: the replica is the clock."""
+
+    async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
+        """Record an invalidation of tags and keys and return its sequence."""
+        return self.replica.advance([digest(tag) for tag in tags], [digest(key) for key in keys])
+
+    async def restart(self) -> None:
+        """Begin a new epoch: every entry of the clock is dead."""
+        self._begin(self.replica.epoch + 1)
+
+    def _begin(self, epoch: int) -> None:
+        sequence = self.replica.last + 1
+        self.replica.merge(
+            Delta(
+                epoch=epoch,
+                cursor=sequence,
+                last=sequence,
+                floor=sequence,
+                keys_floor=sequence,
+                tags={},
+                keys={},
+            ),
+            math.inf,
+        )

@@ -1,0 +1,506 @@
+"""The tag clock on a Redis or Valkey server, and this process's replica of it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from armature_cache import envelope
+from armature_cache.clocks.digest import digest
+from armature_cache.clocks.replica import Delta, Replica, Stamp
+from armature_cache.errors import BackendError, BackendUnavailable, InvalidationError
+from armature_cache.redisio import scripts
+from armature_cache.redisio.port import RUN_ID, Answer, Command, Port, checked
+
+if TYPE_CHECKING:
+    from armature_cache._runtime.base import Runtime, Shared
+    from armature_cache._time import TimeSource
+    from armature_cache.clocks.hints import Listener
+    from armature_cache.config import CacheConfig
+    from armature_cache.redisio.names import Names
+
+CHUNK: Final = 1000
+MAX_SERVER_TAGS: Final = 1_000_000
+MAX_SERVER_KEYS: Final = 100_000
+KEY_MEMORY: Final = 600.0
+_BACKFILL: Final = 5000
+_ATTEMPTS: Final = 4
+
+
+class Unsent(NamedTuple):
+    """An invalidation that was not acknowledged, and what it holds dead in this process."""
+
+    tags: tuple[str, ...]
+    keys: tuple[str, ...]
+    marks: list[bytes]
+
+
+class ServerReplica(Replica):
+    """The replica of a server's clock: one per server, database, namespace and process."""
+
+    __slots__ = (
+        "declared_bound",
+        "declared_ttl",
+        "listener",
+        "server_ahead",
+        "server_behind",
+        "unsent",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent: list[Unsent] = []
+        self.listener: weakref.ref[Listener] | None = None
+        self.declared_bound = 0
+        self.declared_ttl = 0
+        self.server_ahead = self.server_behind = 0.0
+
+    def reset_after_fork(self) -> None:
+        self.unsent = []
+        listener = self.listener() if self.listener is not None else None
+        if listener is not None:
+            listener.reset_after_fork()
+        super().reset_after_fork()
+
+    def note_time(self, micros: float, answer: Answer) -> None:
+        """Estimate the server's wall clock, in ms, as an upper and a lower offset."""
+        self.server_ahead = micros / 1000 - answer.sent_at * 1000
+        self.server_behind = micros / 1000 - answer.received_at * 1000
+
+
+_replicas: weakref.WeakValueDictionary[str, ServerReplica] = weakref.WeakValueDictionary()
+_replicas_lock = threading.Lock()
+
+
+def replica_of(place: str) -> ServerReplica:
+    """The one replica of this process for a server, database and namespace."""
+    with _replicas_lock:
+        replica = _replicas.get(place)
+        if replica is None:
+            replica = _replicas[place] = ServerReplica()
+        return replica
+
+
+def forget_after_fork() -> None:
+    """A forked child starts cold: it trusts nothing that its parent knew."""
+    global _replicas_lock
+    _replicas_lock = threading.Lock()
+    for replica in list(_replicas.values()):
+        replica.reset_after_fork()
+
+
+class RedisClock:
+    """The clock of one namespace as one face reaches it."""
+
+    def __init__(
+        self,
+        replica: ServerReplica,
+        port: Port,
+        names: Names,
+        config: CacheConfig,
+        runtime: Runtime,
+        time: TimeSource,
+        listener: Listener | None = None,
+    ) -> None:
+        self.replica = replica
+        self.bound = config.staleness_bound
+        self.channel = names.channel
+        self._listener = listener
+        self.port = port
+        self._names = names
+        self._config = config
+        self._runtime = runtime
+        self._time = time
+        self._syncs: dict[int, Shared[None]] = {}
+        self.syncs = 0
+        self._load_us = int(config.max_load_time * 1_000_000)
+        replica.declared_bound = max(
+            replica.declared_bound, int(config.staleness_bound * 1_000_000)
+        )
+
+    # -- the sync ----------------------------------------------------------------------------
+
+    def trusted(self, bound: float) -> bool:
+        """Whether the last successful sync was sent within `bound` seconds."""
+        replica = self.replica
+        return self._time() - replica.synced_at < bound and not replica.unsent
+
+    def sync_commands(self) -> tuple[int, list[Command]]:
+        """The cursor, and the pipeline that reads everything after it.
+
+        The tag clock comes before the key clock, so that the cursor never runs ahead of the keys.
+        """
+        names, cursor = self._names, self.replica.last
+        return cursor, [
+            ("ZREM", names.clock, b"\0nil"),
+            ("TIME",),
+            ("ZRANGEBYSCORE", names.clock, cursor, "+inf", "WITHSCORES", "LIMIT", 0, 20_000),
+            ("ZRANGEBYSCORE", names.keys, cursor, "+inf", "WITHSCORES", "LIMIT", 0, 20_000),
+        ]
+
+    async def absorb(self, cursor: int, replies: list[Any], answer: Answer) -> int:
+        """Merge the replies to `sync_commands`, or read the clock anew if they do not suffice.
+
+        Returns the cursor up to which everything was known when the rest of the pipeline ran.
+        """
+        self.syncs += 1
+        replica = self.replica
+        tags, keys = _members(replies[2]), _members(replies[3])
+        clock, memory = _specials(tags), _specials(keys)
+        complete = (
+            len(tags) < 20_000
+            and len(keys) < 20_000
+            and b"\0S" in tags
+            and clock.get("R") == answer.run_id
+            and int(clock.get("E", 0)) >= replica.epoch > 0
+            and int(clock.get("B", 0)) >= replica.declared_bound
+            and int(clock.get("T", 0)) >= replica.declared_ttl
+            and "F" in clock
+            and "F" in memory
+        )
+        if not complete:
+            await self.resync()
+            return cursor
+        seconds, micros = replies[1]
+        replica.note_time(int(seconds) * 1_000_000 + int(micros), answer)
+        delta = Delta(
+            epoch=int(clock["E"]),
+            cursor=cursor,
+            last=tags[b"\0S"],
+            floor=int(clock["F"]),
+            keys_floor=int(memory["F"]),
+            tags=_plain(tags),
+            keys=_plain(keys),
+        )
+        if not replica.merge(delta, answer.sent_at):
+            await self.resync()
+            return cursor
+        return delta.last
+
+    async def resync(self, *, restart: bool = False) -> None:
+        """Read the clock with authority; `restart` begins a new epoch.
+
+        A connection that leads to another server than the script ran on is tried again.
+        """
+        replica = self.replica
+        for _ in range(_ATTEMPTS):
+            known = replica.stamp()
+            command = scripts.SYNC(
+                [self._names.clock, self._names.keys],
+                known.epoch,
+                known.asof,
+                replica.declared_bound,
+                replica.declared_ttl,
+                int(restart),
+                self._names.channel,
+            )
+            answer = await self.port.send([command])
+            (reply,) = checked(answer, self.port.backend)
+            run_id, epoch, cursor, last, floor, keys_floor, micros = (_text(x) for x in reply[:7])
+            if run_id != answer.run_id:
+                continue
+            replica.note_time(int(micros), answer)
+            delta = Delta(
+                epoch=int(epoch),
+                cursor=int(cursor),
+                last=int(last),
+                floor=int(floor),
+                keys_floor=int(keys_floor),
+                tags=_plain(_members(reply[7])),
+                keys=_plain(_members(reply[8])),
+            )
+            if replica.merge(delta, answer.sent_at):
+                await self._backfill()
+                return
+        raise BackendUnavailable(
+            f"{self.port.backend} answers with changing run_ids; a proxy in between, or a failover "
+            "under way: connect to the primary directly",
+            backend=self.port.backend,
+        )
+
+    async def _backfill(self) -> None:
+        """Fetch the newest of the older tags, so that a cold start need not ask for each."""
+        replica = self.replica
+        if replica.known_above <= replica.floor:
+            return
+        top = replica.known_above
+        command: Command = (
+            "ZREVRANGEBYSCORE", self._names.clock, top, "-inf",
+            "WITHSCORES", "LIMIT", 0, _BACKFILL,
+        )  # fmt: skip
+        epoch = replica.epoch
+        (reply,) = checked(await self.port.send([command]), self.port.backend)
+        members = _members(reply)
+        scores = _plain(members)
+        low = replica.floor if len(members) < _BACKFILL else min(members.values())
+        replica.learn(epoch, scores, low)
+
+    async def ensure(self, bound: float, *, strong: bool = False) -> None:
+        if not strong and self.trusted(bound):
+            return
+        self._demand()
+        await self.flush()
+        scope = self._runtime.scope()
+        flight = self._syncs.get(scope)
+        if strong or flight is None or flight.finished:
+            flight = self._syncs[scope] = self._runtime.shared(self._sync)
+        try:
+            await flight.join()
+        finally:
+            if flight.finished and self._syncs.get(scope) is flight:
+                del self._syncs[scope]
+
+    async def read(
+        self, commands: Sequence[Command], bound: float, *, strong: bool
+    ) -> tuple[list[Any], int]:
+        """The replies to a pipeline of reads, with trust in the replica when it returns.
+
+        The sync rides in the same pipeline, ahead of the reads, when it is due. The second result
+        is the cursor up to which everything was known when the reads ran on the server.
+        """
+        if not self.replica.epoch:
+            await self.ensure(bound)
+        elif self.replica.unsent:
+            await self.flush()
+        if not strong and self.trusted(bound):
+            seen = self.replica.last
+            return checked(await self.port.send(commands), self.port.backend), seen
+        self._demand()
+        cursor, sync = self.sync_commands()
+        answer = await self.port.send([*sync, *commands])
+        replies = checked(answer, self.port.backend)
+        seen = await self.absorb(cursor, replies[: len(sync)], answer)
+        return replies[len(sync) :], seen
+
+    def retire(self) -> None:
+        """No longer used: the listener may end when no other clock needs it."""
+        self._listener = None
+
+    def _demand(self) -> None:
+        if self._listener is not None:
+            self._listener.want()
+
+    async def _sync(self) -> None:
+        if not self.replica.epoch:
+            await self.resync()
+            return
+        cursor, commands = self.sync_commands()
+        answer = await self.port.send(commands)
+        await self.absorb(cursor, checked(answer, self.port.backend), answer)
+
+    async def scores(self, tags: Sequence[str]) -> dict[bytes, int]:
+        """When these tags were last invalidated, by digest, as the server knows it now."""
+        names = [digest(tag) for tag in tags]
+        command: Command = ("ZMSCORE", self._names.clock, *names)
+        (scores,), _ = await self.read([command], 0.0, strong=True)
+        found = {
+            name: _number(score)
+            for name, score in zip(names, scores, strict=True)
+            if score is not None
+        }
+        self.replica.learn(self.replica.epoch, found, None)
+        return found
+
+    async def declare(self, life: int) -> None:
+        """Tell the clock of a longer lifetime than any before, in ms, before it is used."""
+        self.replica.declared_ttl = max(self.replica.declared_ttl, 1 << (life - 1).bit_length())
+        await self.resync()
+
+    def suspect(self, stamp: Stamp) -> None:
+        """A fill of this stamp was refused: something newer exists than this replica may know."""
+        self.replica.ahead = max(self.replica.ahead, stamp.asof + 1)
+
+    def stamp_of(self, reply: list[Any]) -> Stamp:
+        """The stamp that an explicit set was given."""
+        return Stamp(int(_text(reply[0])), int(_text(reply[2])))
+
+    # -- bumps -------------------------------------------------------------------------------
+
+    async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
+        await self.invalidate(tags, keys)
+        return self.replica.last
+
+    async def invalidate(self, tags: Sequence[str], keys: Sequence[str]) -> list[bytes]:
+        """Record an invalidation and put tombstones on the keys; returns their old headers."""
+        job = Unsent(tuple(tags), tuple(keys), self.replica.hold(tags, keys))
+        try:
+            await self.flush()
+            heads = await self._send(job)
+        except BaseException as error:
+            self.replica.unsent.append(job)
+            if isinstance(error, BackendError):
+                raise InvalidationError(
+                    f"the invalidation was not acknowledged and stays queued: {error}",
+                    tags=job.tags,
+                    keys=job.keys,
+                ) from error
+            raise
+        self.replica.drop(job.marks)
+        return heads
+
+    @contextlib.contextmanager
+    def held(self, keys: Sequence[str]) -> Iterator[None]:
+        """Keys that are being written: dead here until it is acknowledged.
+
+        A write that was not acknowledged is followed by a delete, at the next contact.
+        """
+        job = Unsent((), tuple(keys), self.replica.hold((), keys))
+        try:
+            yield
+        except BaseException:
+            self.replica.unsent.append(job)
+            raise
+        self.replica.drop(job.marks)
+
+    async def flush(self) -> None:
+        """Send again what was not acknowledged, before anything is read."""
+        replica = self.replica
+        while replica.unsent:
+            job = replica.unsent[0]
+            await self._send(job)
+            if replica.unsent and replica.unsent[0] is job:
+                del replica.unsent[0]
+                replica.drop(job.marks)
+
+    async def _send(self, job: Unsent) -> list[bytes]:
+        heads: list[bytes] = []
+        for at in range(0, max(len(job.tags), len(job.keys), 1), CHUNK):
+            tags, keys = job.tags[at : at + CHUNK], job.keys[at : at + CHUNK]
+            reply = await self.run(functools.partial(self._bump_command, tags, keys))
+            heads += reply[7]
+        return heads
+
+    def _bump_command(self, tags: Sequence[str], keys: Sequence[str]) -> Command:
+        names = self._names
+        life = int(2000 * self._config.max_load_time)
+        parts: list[bytes] = []
+        for key in keys:
+            grave = envelope.Envelope(0, 0, flags=int(envelope.Flag.TOMBSTONE))
+            parts += (digest(key), envelope.build(key, grave))
+        return scripts.BUMP(
+            [names.clock, names.keys, *(names.value(key) for key in keys)],
+            *self._common(),
+            life,
+            len(tags),
+            *map(digest, tags),
+            *parts,
+        )
+
+    def set_command(
+        self, key: str, packed: bytes, tags: Iterable[str], *, expected: bytes, life: int, dead_at: int
+    ) -> Command:
+        """The command that stores a value as current now."""
+        names = self._names
+        tags = list(tags)
+        return scripts.SET(
+            [names.clock, names.keys, names.value(key), names.registry, *map(names.index, tags)],
+            *self._common(),
+            expected,
+            life,
+            dead_at,
+            key,
+            digest(key),
+            packed,
+            *tags,
+        )
+
+    def _common(self) -> tuple[str | int, ...]:
+        replica = self.replica
+        return (
+            RUN_ID,
+            replica.epoch,
+            replica.last,
+            self._names.channel,
+            MAX_SERVER_TAGS,
+            MAX_SERVER_KEYS,
+            self._load_us * 2,
+            int(KEY_MEMORY * 1_000_000),
+        )
+
+    async def run(self, make: Callable[[], Command], *, retry: bool = True) -> list[Any]:
+        """Run a script that bumps, merge its delta, and return its reply."""
+        (reply,) = await self.run_all([make], retry=retry)
+        return reply
+
+    async def run_all(
+        self, makes: Sequence[Callable[[], Command]], *, retry: bool = True
+    ) -> list[list[Any]]:
+        """`run`, for several scripts in one pipeline.
+
+        A command is made anew for each attempt, for a resync changes what it carries.
+        """
+        done: dict[int, list[Any]] = {}
+        if not self.replica.epoch:
+            await self.resync()
+        for _ in range(_ATTEMPTS):
+            left = [at for at in range(len(makes)) if at not in done]
+            answer = await self.port.send([makes[at]() for at in left], retry=retry)
+            for at, reply in zip(left, checked(answer, self.port.backend), strict=True):
+                if _text(reply[0]) != "RESYNC":
+                    done[at] = reply
+                    if _text(reply[0]) != "CHANGED":
+                        self._merge_bump(reply, answer)
+            if len(done) == len(makes):
+                return [done[at] for at in range(len(makes))]
+            await self.resync()
+        raise BackendUnavailable(
+            f"{self.port.backend} lost its clock again and again; is it being flushed?",
+            backend=self.port.backend,
+        )
+
+    def _merge_bump(self, reply: list[Any], answer: Answer) -> None:
+        epoch, cursor, last, floor, keys_floor = (int(_text(x)) for x in reply[:5])
+        delta = Delta(
+            epoch=epoch,
+            cursor=cursor,
+            last=last,
+            floor=floor,
+            keys_floor=keys_floor,
+            tags=_plain(_members(reply[5])),
+            keys=_plain(_members(reply[6])),
+        )
+        self.replica.merge(delta, answer.sent_at)
+
+    async def restart(self) -> None:
+        await self.resync(restart=True)
+
+
+def _text(raw: bytes | str | int) -> str:
+    return raw.decode() if isinstance(raw, bytes) else str(raw)
+
+
+def _number(raw: bytes | str | float) -> int:
+    if isinstance(raw, float):
+        return int(raw)
+    try:
+        return int(raw)
+    except ValueError:
+        return int(float(raw))
+
+
+def _members(reply: list[Any]) -> dict[bytes, int]:
+    """Members and scores, from the flat form of RESP2 or the pairs of RESP3."""
+    if reply and isinstance(reply[0], list | tuple):
+        return {member: _number(score) for member, score in reply}
+    return {reply[at]: _number(reply[at + 1]) for at in range(0, len(reply), 2)}
+
+
+def _specials(members: dict[bytes, int]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for member in members:
+        if member[0] == 0 and member[2:3] == b":":
+            found[member[1:2].decode()] = member[3:].decode()
+    return found
+
+
+def _plain(members: dict[bytes, int]) -> dict[bytes, int]:
+    return {member: sequence for member, sequence in members.items() if member[0]}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_after_fork)

@@ -1,0 +1,294 @@
+"""The replica: this process's copy of a tag clock, and the judgement of entries by it.
+
+The rules are those of the coherence protocol (docs/protocol.md) and of the model in tests/model.
+An entry is valid iff its epoch is the clock's, its asof is not below the floor, and neither a tag
+of it nor its key was bumped after its asof.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from armature_cache.clocks.digest import digest
+from armature_cache.entry import Entry
+
+MAX_TAGS: Final = 50_000
+MAX_KEYS: Final = 50_000
+
+
+class Stamp(NamedTuple):
+    """What a process knew of the clock at a moment: the `asof` of loads that begin then."""
+
+    epoch: int
+    asof: int
+
+
+class Delta(NamedTuple):
+    """Everything that the clock recorded after `cursor`, up to `last`.
+
+    `floor` is the tag floor, `keys_floor` the floor of the key clock's short memory.
+    """
+
+    epoch: int
+    cursor: int
+    last: int
+    floor: int
+    keys_floor: int
+    tags: Mapping[bytes, int]
+    keys: Mapping[bytes, int]
+
+
+class Verdict(enum.Enum):
+    """What the replica can say of an entry of the shared store."""
+
+    VALID = "valid"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+    """Older than what this replica holds of the tags: the server has to be asked."""
+    AHEAD = "ahead"
+    """Of an epoch that this replica has not seen yet: a sync has to come first."""
+
+
+class Replica:
+    """One process's copy of a tag clock; thread-safe, shared by all faces and wrappers.
+
+    `generation` rises with every change that may turn an entry invalid. `synced_at` is when the
+    last successful sync was sent (`math.inf` for a clock that lives in this process): a store
+    trusts the replica until its staleness bound after that. `own` marks the replica of a clock
+    that lives in this process: there a resident entry is replaced by the very call that bumps its
+    key, so residents are judged by their tags alone.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_lock",
+        "_pending",
+        "ahead",
+        "epoch",
+        "floor",
+        "generation",
+        "keys",
+        "keys_known_above",
+        "known_above",
+        "last",
+        "own",
+        "synced_at",
+        "tags",
+    )
+
+    def __init__(self, *, own: bool = False) -> None:
+        self.own = own
+        self._lock = threading.RLock()
+        self._pending: dict[bytes, int] = {}
+        self.generation = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Start cold: nothing is known and nothing is trusted."""
+        with self._lock:
+            self.synced_at = -math.inf
+            self.epoch = 0
+            self.last = 0
+            self.ahead = 0
+            self.floor = 0
+            self.known_above = 0
+            self.keys_known_above = 0
+            self.tags: dict[bytes, int] = {}
+            self.keys: dict[bytes, int] = {}
+            self.generation += 1
+
+    def reset_after_fork(self) -> None:
+        """Start cold in a forked child, whatever the parent's threads were doing."""
+        self._lock = threading.RLock()
+        self._pending = {}
+        self.forget()
+
+    def stamp(self) -> Stamp:
+        """The epoch and the cursor, as one consistent pair."""
+        with self._lock:
+            return Stamp(self.epoch, self.last)
+
+    @property
+    def behind(self) -> bool:
+        """Whether an entry was seen that is newer than this replica: sync before a load."""
+        return self.ahead > self.last
+
+    # -- judgement ---------------------------------------------------------------------------
+
+    def judge(self, key: str, epoch: int, asof: int, tags: tuple[str, ...]) -> Verdict:
+        """The verdict on an entry of the shared store."""
+        if epoch != self.epoch:
+            return Verdict.AHEAD if epoch > self.epoch else Verdict.DEAD
+        if asof < self.floor or self._key_bumped(key, asof) or self._tag_bumped(tags, asof):
+            return Verdict.DEAD
+        if self.own and asof < self.keys_known_above:
+            return Verdict.DEAD
+        if tags and asof < self.known_above:
+            return Verdict.UNKNOWN
+        if asof > self.last:
+            self.ahead = max(self.ahead, asof)
+        return Verdict.VALID
+
+    def least_asof(self, key: str, tags: tuple[str, ...]) -> int:
+        """The least asof with which an entry of this key and these tags is surely valid."""
+        if self._pending:
+            return self.last + 1
+        least = max(self.floor, self.keys.get(digest(key), 0))
+        for tag in tags:
+            least = max(least, self.tags.get(digest(tag), 0), self.known_above)
+        return least
+
+    def was_valid(self, epoch: int, asof: int, tags: tuple[str, ...]) -> bool:
+        """Whether an entry that was just replaced under its key had been valid by its tags."""
+        return epoch == self.epoch and asof >= self.floor and not self._tag_bumped(tags, asof)
+
+    def covers(self, key: str, tags: tuple[str, ...], stamp: Stamp) -> bool:
+        """Whether a load of this stamp is new enough for a caller who arrives now."""
+        return self.judge(key, stamp.epoch, stamp.asof, tags) is Verdict.VALID
+
+    def still_valid(self, entry: Entry) -> bool:
+        """Whether a resident entry is valid now; remembers the generation when it is."""
+        generation, last = self.generation, self.last
+        if (
+            entry.epoch != self.epoch
+            or entry.asof < self.floor
+            or (entry.tags and entry.seen < self.known_above)
+            or self._tag_bumped(entry.tags, entry.asof)
+        ):
+            return False
+        if not self.own and (
+            entry.seen < self.keys_known_above or self._key_bumped(entry.key, entry.asof)
+        ):
+            return False
+        entry.seen = max(entry.seen, last)
+        entry.generation = generation
+        return True
+
+    def _key_bumped(self, key: str, asof: int) -> bool:
+        keys, pending = self.keys, self._pending
+        return bool(
+            (keys and keys.get(digest(key), 0) > asof) or (pending and _key_mark(key) in pending)
+        )
+
+    def _tag_bumped(self, tags: tuple[str, ...], asof: int) -> bool:
+        clock, pending = self.tags, self._pending
+        for tag in tags:
+            name = digest(tag)
+            if clock.get(name, 0) > asof or (pending and name in pending):
+                return True
+        return False
+
+    # -- change ------------------------------------------------------------------------------
+
+    def merge(self, delta: Delta, synced_at: float | None) -> bool:
+        """Take in a complete delta; False when it is of an older epoch and was ignored.
+
+        `synced_at` is when the request for it was sent. What the clock recorded between this
+        replica's cursor and the delta's is unknown from then on; a newer epoch empties it.
+        """
+        with self._lock:
+            if delta.epoch < self.epoch:
+                return False
+            changed = delta.epoch > self.epoch or delta.cursor > self.last
+            if delta.epoch > self.epoch:
+                self._enter(delta.epoch)
+            if changed:
+                self.known_above = max(self.known_above, delta.cursor)
+                self.keys_known_above = max(self.keys_known_above, delta.cursor)
+            _raise(self.tags, delta.tags)
+            _raise(self.keys, delta.keys)
+            changed |= bool(delta.tags or (delta.keys and not self.own))
+            changed |= delta.floor > self.floor or delta.keys_floor > self.keys_known_above
+            self.floor = max(self.floor, delta.floor)
+            self.keys_known_above = max(self.keys_known_above, delta.keys_floor)
+            self.last = max(self.last, delta.last)
+            self.ahead = 0
+            self._trim()
+            if changed:
+                self.generation += 1
+            if synced_at is not None and synced_at > self.synced_at:
+                self.synced_at = synced_at
+            return True
+
+    def _enter(self, epoch: int) -> None:
+        self.forget()
+        self.epoch = epoch
+
+    def advance(self, tags: Sequence[bytes], keys: Sequence[bytes]) -> int:
+        """Record a bump of digests in a clock that lives here; returns its sequence."""
+        with self._lock:
+            self.last = sequence = self.last + 1
+            known = self.keys
+            for key in keys:
+                known.pop(key, None)
+                known[key] = sequence
+            while len(known) > MAX_KEYS:
+                self.keys_known_above = known.pop(next(iter(known)))
+            if tags:
+                self.tags.update(dict.fromkeys(tags, sequence))
+                if len(self.tags) > MAX_TAGS:
+                    self._trim()
+                    self.floor = self.known_above
+                self.generation += 1
+            return sequence
+
+    def learn(self, epoch: int, scores: Mapping[bytes, int], known_above: int | None) -> None:
+        """Take in older facts; `known_above` lowers the mark down to which all are known."""
+        with self._lock:
+            if epoch != self.epoch:
+                return
+            _raise(self.tags, scores)
+            if known_above is not None and known_above < self.known_above:
+                self.known_above = known_above
+            self.generation += 1
+
+    def _trim(self) -> None:
+        if len(self.tags) > MAX_TAGS:
+            self.known_above = max(self.known_above, _drop_oldest(self.tags, MAX_TAGS * 3 // 4))
+        if len(self.keys) > MAX_KEYS:
+            self.keys_known_above = max(
+                self.keys_known_above, _drop_oldest(self.keys, MAX_KEYS * 3 // 4)
+            )
+
+    # -- invalidations under way -------------------------------------------------------------
+
+    def hold(self, tags: Iterable[str], keys: Iterable[str]) -> list[bytes]:
+        """Make tags and keys dead in this process until they are released with `drop`."""
+        marks = [*map(digest, tags), *map(_key_mark, keys)]
+        with self._lock:
+            for mark in marks:
+                self._pending[mark] = self._pending.get(mark, 0) + 1
+            self.generation += 1
+        return marks
+
+    def drop(self, marks: Iterable[bytes]) -> None:
+        """Release what `hold` made dead: the clock knows by now."""
+        with self._lock:
+            for mark in marks:
+                left = self._pending.get(mark, 0) - 1
+                if left > 0:
+                    self._pending[mark] = left
+                else:
+                    self._pending.pop(mark, None)
+            self.generation += 1
+
+
+def _key_mark(key: str) -> bytes:
+    return b"k" + digest(key)
+
+
+def _raise(known: dict[bytes, int], news: Mapping[bytes, int]) -> None:
+    for name, sequence in news.items():
+        if sequence > known.get(name, 0):
+            known[name] = sequence
+
+
+def _drop_oldest(known: dict[bytes, int], keep: int) -> int:
+    mark = sorted(known.values(), reverse=True)[keep]
+    for name in [name for name, sequence in known.items() if sequence <= mark]:
+        del known[name]
+    return mark

@@ -1,0 +1,173 @@
+"""Settings of a shared store, from a URL; frozen, checked, and silent about secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from armature_cache.errors import ConfigError
+from armature_cache.options import TTL, check_namespace, resolve_ttl
+
+_REDIS_SCHEMES: Final = {"redis", "rediss", "valkey", "valkeys", "unix"}
+
+DEFAULT_MAX_TTL: Final = 400 * 86_400.0
+DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
+DEFAULT_STALENESS_BOUND: Final = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class CacheConfig:
+    """Settings of a shared store; made by `CacheConfig.redis(url)`.
+
+    Times are in seconds. `namespace` prefixes every key. `default_ttl` is used when a call gives
+    none (None: no expiry). `max_ttl` bounds every lifetime, and is the server-side lifetime of
+    entries without expiry. `staleness_bound` is how long after an acknowledged invalidation
+    another process may still serve the old entry. `hints=False` does without the background
+    subscription.
+    """
+
+    url: str
+    namespace: str = "cache"
+    default_ttl: float | None = None
+    connect_timeout: float = 5.0
+    operation_timeout: float = 3.0
+    max_connections: int = 50
+    staleness_bound: float = DEFAULT_STALENESS_BOUND
+    max_ttl: float = DEFAULT_MAX_TTL
+    max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES
+    max_load_time: float = 60.0
+    hints: bool = True
+
+    @classmethod
+    def redis(
+        cls,
+        url: str,
+        *,
+        namespace: str = "cache",
+        default_ttl: TTL = None,
+        connect_timeout: float = 5.0,
+        operation_timeout: float = 3.0,
+        max_connections: int = 50,
+        staleness_bound: float = DEFAULT_STALENESS_BOUND,
+        max_ttl: float = DEFAULT_MAX_TTL,
+        max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
+        max_load_time: float = 60.0,
+        hints: bool = True,
+    ) -> CacheConfig:
+        """Settings of a Redis or Valkey server.
+
+        URLs are `redis://[user[:password]@]host[:port][/db]`, `rediss://` for TLS (options such
+        as `?ssl_ca_certs=path`), `unix:///path[?db=n]`; `valkey://` and `valkeys://` are the
+        same. Raises `ConfigError` with the field to mend.
+        """
+        limit = check_seconds("max_ttl", max_ttl)
+        return cls(
+            url=_check_url(url),
+            namespace=check_namespace(namespace),
+            default_ttl=resolve_ttl(default_ttl, None, limit=limit),
+            connect_timeout=check_seconds("connect_timeout", connect_timeout),
+            operation_timeout=check_seconds("operation_timeout", operation_timeout),
+            max_connections=check_count("max_connections", max_connections),
+            staleness_bound=check_bound(staleness_bound),
+            max_ttl=limit,
+            max_value_bytes=check_count("max_value_bytes", max_value_bytes),
+            max_load_time=check_seconds("max_load_time", max_load_time),
+            hints=hints,
+        )
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if field.name != "url"
+        )
+        return f"CacheConfig(url={mask_url(self.url)!r}, {', '.join(shown)})"
+
+
+def check_seconds(field: str, value: float) -> float:
+    """A positive, finite number of seconds, or `ConfigError`."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not value > 0 or not math.isfinite(value):
+        raise ConfigError(f"{field} is a positive number of seconds, not {value!r}", field=field)
+    return float(value)
+
+
+def check_count(field: str, value: int) -> int:
+    """A positive integer, or `ConfigError`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{field} is an integer of at least 1, not {value!r}", field=field)
+    return value
+
+
+def check_bound(value: float) -> float:
+    """A staleness bound: from 1 ms to one hour, or `ConfigError`."""
+    bound = check_seconds("staleness_bound", value)
+    if not 0.001 <= bound <= 3600:
+        raise ConfigError(
+            f"staleness_bound is between 0.001 and 3600 seconds, not {value!r}",
+            field="staleness_bound",
+        )
+    return bound
+
+
+def mask_url(url: str) -> str:
+    """The URL without user, password and options: fit for logs and messages."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname or ""
+        if ":" in place:
+            place = f"[{place}]"
+        if parts.port:
+            place = f"{place}:{parts.port}"
+    except ValueError:
+        return "<unreadable url>"
+    secret = "***@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{secret}{place}{parts.path}"
+
+
+def _check_url(url: str) -> str:
+    if not isinstance(url, str) or not url:
+        raise ConfigError("url is a string such as redis://localhost:6379/0", field="url")
+    shown = mask_url(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(
+            "url cannot be read; write redis://user:password@host:port/db and percent-encode "
+            "special characters of the password",
+            field="url",
+        ) from None
+    if parts.scheme not in _REDIS_SCHEMES:
+        raise ConfigError(
+            f"{shown!r} has no known scheme; use redis://, rediss://, valkey://, valkeys:// "
+            "or unix://",
+            field="url",
+        )
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ConfigError("a unix url names a socket: unix:///run/redis.sock", field="url")
+    elif port == 0 or not _good_db(parts.path):
+        raise ConfigError(f"{shown!r} needs a port above 0 and a database number", field="url")
+    _check_options(parts.query)
+    return url
+
+
+def _good_db(path: str) -> bool:
+    name = unquote(path).strip("/")
+    return not name or (name.isascii() and name.isdigit())
+
+
+_URL_OPTIONS: Final = {"db", "username", "password", "client_name"}
+
+
+def _check_options(query: str) -> None:
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name not in _URL_OPTIONS and not name.startswith("ssl_"):
+            raise ConfigError(
+                f"unknown url option {name!r}; known are {sorted(_URL_OPTIONS)} and ssl_*; "
+                "give timeouts and pool sizes as arguments of CacheConfig.redis",
+                field="url",
+            )

@@ -1,0 +1,205 @@
+"""What one decorated function knows: its keys, its options, its store and its counts."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from armature_cache._missing import UNSET, Unset
+from armature_cache.decorator.defaults import Slot, check_face, default_slot, get_default_cache
+from armature_cache.decorator.options import CacheOptions
+from armature_cache.decorator.returns import return_type
+from armature_cache.decorator.store import Face, Store, face_of, fits, is_shared
+from armature_cache.entry import Entry
+from armature_cache.errors import ConfigError
+from armature_cache.keys import CacheKeyWarning, Receiver
+
+Arguments = tuple[Any, ...]
+Named = Mapping[str, Any]
+
+_CLASS_NAMES: Final = {"cls", "mcs", "metacls"}
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """Counts of one decorated function in this process, over all instances and stores.
+
+    `hits` are calls answered without running the function, by the cache or by another caller's
+    run; `misses` are runs of the function, refreshes included; `errors` are runs that raised.
+    Without the interpreter's global lock, hits are approximate.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+
+
+class Calls:
+    """The calls of one decorated function."""
+
+    __slots__ = (
+        "_options",
+        "_receiver",
+        "_sharing_checked",
+        "_tags",
+        "_want",
+        "errors",
+        "face",
+        "function",
+        "hits",
+        "key",
+        "keys",
+        "misses",
+        "slot",
+    )
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: CacheOptions,
+        *,
+        receiver: Receiver | None,
+    ) -> None:
+        self.function = function
+        self.face: Face = "async" if inspect.iscoroutinefunction(function) else "sync"
+        self._options = options
+        self._want: object | Unset = UNSET if options.type is None else options.type
+        self._sharing_checked = False
+        self.hits = self.misses = self.errors = 0
+        self.receive(receiver)
+
+    def receive(self, receiver: Receiver | None) -> None:
+        """Take the first parameter for what a method is called on."""
+        self._receiver = receiver
+        self.keys = self._options.keys_of(self.function, receiver)
+        self.key = self.keys.key
+        self._tags = self._options.tag_templates(self.keys)
+        self.slot = self._slot()
+
+    @property
+    def has_receiver(self) -> bool:
+        """Whether this is a method of instances or of classes."""
+        return self._receiver is not None
+
+    def _slot(self) -> Slot:
+        if self._options.using is not None:
+            return Slot(check_face(self._options.using, self.face, self.keys.name))
+        return default_slot(self.face) if self._receiver is None else Slot()
+
+    def locate(self, args: Arguments) -> Store:
+        """The store of a call: the one given, the receiver's `cache`, or the default.
+
+        Raises `ConfigError` for a store of the other face.
+        """
+        if self.slot.store is not None:
+            return self.slot.store
+        if self._receiver is not None and args:
+            candidate: Any = getattr(args[0], "cache", None)
+            if face_of(candidate) is not None:
+                return check_face(candidate, self.face, self.keys.name, call="self.cache = ")
+        return get_default_cache(self.face)
+
+    def tags(self, args: Arguments, kwargs: Named) -> tuple[str, ...]:
+        """The tags of a call, in order, each once."""
+        if not self._tags:
+            return ()
+        bound = self.keys.parameters.bind(args, kwargs)
+        return tuple(dict.fromkeys(template.fill(bound) for template in self._tags))
+
+    def want(self) -> object | None:
+        """The type that results are decoded to; None if nothing is known of it."""
+        if self._want is UNSET:
+            self._want = return_type(self.function)
+        return self._want
+
+    def storing(self, store: Store, args: Arguments, kwargs: Named) -> dict[str, Any]:
+        """How the result of a call is stored."""
+        if not self._sharing_checked:
+            self._sharing_checked = True
+            self._check_sharing(store)
+        return {
+            "ttl": self._options.ttl,
+            "tags": self.tags(args, kwargs),
+            "type": self.want(),
+            "cache_none": self._options.cache_none,
+        }
+
+    def fits(self, store: Store, entry: Entry) -> bool:
+        """Whether a resident entry is what this function returns."""
+        want = self.want()
+        return want is None or fits(store, entry, want)
+
+    def run(self, args: Arguments, kwargs: Named) -> Any:
+        """Run the function, and count that."""
+        self.misses += 1
+        try:
+            return self.function(*args, **kwargs)
+        except BaseException:
+            self.errors += 1
+            raise
+
+    async def run_async(self, args: Arguments, kwargs: Named) -> Any:
+        """Run the coroutine function, and count that."""
+        self.misses += 1
+        try:
+            return await self.function(*args, **kwargs)
+        except BaseException:
+            self.errors += 1
+            raise
+
+    def stats(self) -> FunctionStats:
+        """The counts so far."""
+        return FunctionStats(self.hits, self.misses, self.errors)
+
+    def complete(self, args: Arguments) -> Arguments:
+        """The arguments with the class that a classmethod was asked about.
+
+        From Python 3.13 on, `C.method.invalidate(1)` does not tell the class if `@classmethod`
+        stands above `@cache`: it is taken to be the class that defines the method.
+        """
+        if self._receiver != "cls":
+            return args
+        module, _, path = self._definer()
+        if args and isinstance(args[0], type):
+            names = {(base.__module__, base.__qualname__) for base in args[0].__mro__}
+            if (module, path) in names:
+                return args
+        found: object = sys.modules.get(module)
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if not isinstance(found, type):
+            raise ConfigError(
+                f"{self.keys.name}: the class is not known here; write @cache above @classmethod",
+                field="function",
+            )
+        return (found, *args)
+
+    def _definer(self) -> tuple[str, str, str]:
+        function = inspect.unwrap(self.function)
+        return function.__module__, "", function.__qualname__.rpartition(".")[0]
+
+    def _check_sharing(self, store: Store) -> None:
+        variable = self.keys.private_because_of
+        if variable is not None and is_shared(store):
+            warnings.warn(
+                f"{self.keys.name}: no other process finds or invalidates these entries, because "
+                f"the function was made around {variable!r}, which cannot be part of a stable "
+                f'key; give it a key template, or leave it out with ignore=("{variable}",)',
+                CacheKeyWarning,
+                stacklevel=3,
+            )
+
+
+def receiver_of(function: Callable[..., Any]) -> Receiver | None:
+    """What a function of a class body is called on, by the name of its first parameter."""
+    body = function.__qualname__.rpartition(".")[0] if hasattr(function, "__qualname__") else ""
+    if not body or body.endswith("<locals>"):
+        return None
+    first = next(iter(inspect.signature(function).parameters), None)
+    if first == "self":
+        return "self"
+    return "cls" if first in _CLASS_NAMES else None

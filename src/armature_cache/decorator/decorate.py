@@ -1,0 +1,159 @@
+"""`@cache`, with or without options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from armature_cache._missing import UNSET, Unset
+from armature_cache.decorator.calls import Calls, receiver_of
+from armature_cache.decorator.functions import (
+    AsyncCachedFunction,
+    CachedClassMethod,
+    CachedFunction,
+    cached_function,
+)
+from armature_cache.decorator.options import CacheOptions
+from armature_cache.decorator.store import Store, face_of
+from armature_cache.errors import ConfigError
+from armature_cache.keys import Receiver
+from armature_cache.options import TTL
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CacheDecorator(Protocol):
+    """Turns a function into a cached one."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncCachedFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+
+
+@overload
+def cache(  # type: ignore[overload-overlap]
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncCachedFunction[P, R]: ...
+@overload
+def cache(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cache(
+    *,
+    ttl: TTL | Unset = UNSET,
+    key: str | None = None,
+    tag: str | None = None,
+    tags: str | Iterable[str] = (),
+    using: Store | None = None,
+    ignore: str | Iterable[str] = (),
+    type: object = None,
+    cache_none: bool = True,
+) -> CacheDecorator: ...
+def cache(
+    function: Any = None,
+    /,
+    *,
+    ttl: TTL | Unset = UNSET,
+    key: str | None = None,
+    tag: str | None = None,
+    tags: str | Iterable[str] = (),
+    using: Store | None = None,
+    ignore: str | Iterable[str] = (),
+    type: object = None,
+    cache_none: bool = True,
+) -> Any:
+    """Cache what a function returns: `@cache`, or `@cache(ttl=300, key="user:{user_id}")`.
+
+    Plain functions, coroutine functions, methods, classmethods and staticmethods are decorated
+    alike, in either order. An exception is never cached; `None` is, unless `cache_none` is False.
+
+    Args:
+        function: The function, when there are no options.
+        ttl: Lifetime in seconds, or a `timedelta`; None is no expiry. Default: the store's.
+        key: A key template such as `"user:{user_id}"`, `"user:{user.id}"` or `"user:{}"`; see
+            `Template` for what is escaped. Default: the function's name and its arguments, typed.
+        tag: One tag template, such as `"users"` or `"user:{user_id}"`.
+        tags: One or more of them, in addition. The store must support tags.
+        using: The store. Default: the attribute `cache` of what a method is called on, if that is
+            a store; else that of `set_default_cache`; else one of this process.
+        ignore: Names of arguments (and closure variables) that stay out of the key.
+        type: What the result is decoded to, where it is stored as bytes. Default: the return
+            annotation, if its names can be found.
+        cache_none: Whether a result of `None` is cached.
+
+    Raises:
+        ConfigError: An option or template does not fit the function, or the store is of the other
+            face. With a default store this shows at the first call.
+        InvalidTTL: `ttl` is not a lifetime.
+        InvalidTag: A tag without fields is not a tag.
+
+    A call raises `CacheKeyError` for an argument that has no stable key, such as a session.
+    """
+    options = CacheOptions.checked(
+        ttl=ttl,
+        key=key,
+        tag=tag,
+        tags=tags,
+        using=using,
+        ignore=ignore,
+        type=type,
+        cache_none=cache_none,
+    )
+    if function is None:
+        return lambda target: _decorated(target, options)
+    return _decorated(function, options)
+
+
+def cached(
+    store: Store,
+    *,
+    ttl: TTL | Unset = UNSET,
+    key: str | None = None,
+    tag: str | None = None,
+    tags: str | Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
+    type: object = None,
+    cache_none: bool = True,
+) -> CacheDecorator:
+    """`cache` with the store given; see there."""
+    return cache(
+        ttl=ttl,
+        key=key,
+        tag=tag,
+        tags=tags,
+        using=store,
+        ignore=ignore,
+        type=type,
+        cache_none=cache_none,
+    )
+
+
+def _decorated(target: Any, options: CacheOptions) -> Any:
+    if isinstance(target, classmethod):
+        return CachedClassMethod(_cached(target.__func__, options, "cls"))
+    if isinstance(target, staticmethod):
+        return staticmethod(_cached(target.__func__, options, None))
+    return _cached(target, options, receiver_of(target) if callable(target) else None)
+
+
+def _cached(function: Any, options: CacheOptions, receiver: Receiver | None) -> Any:
+    _check_function(function)
+    return cached_function(Calls(function, options, receiver=receiver))
+
+
+def _check_function(function: Any) -> None:
+    advice = None
+    if face_of(function) is not None:
+        advice = "a store is given by name: @cache(using=store), or @store.cached(...)"
+    elif not callable(function) or isinstance(function, type):
+        advice = "decorate a function; options are given by name, as in @cache(ttl=300)"
+    elif inspect.ismethod(function):
+        advice = "decorate the method in the body of its class, not a bound one"
+    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        advice = "a generator cannot be cached: return a list instead of yielding"
+    if advice is not None:
+        raise ConfigError(f"{function!r:.100} cannot be cached: {advice}", field="function")

@@ -1,0 +1,207 @@
+"""Decorated functions: they are called like the original, and know their entries."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+from armature_cache.decorator.calls import Calls, FunctionStats
+from armature_cache.decorator.hits import async_call, sync_call
+from armature_cache.errors import ConfigError
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+
+if TYPE_CHECKING:
+
+    class _Partial(Generic[P, R]):
+        args: tuple[Any, ...]
+        func: Any
+
+else:
+    _Partial = functools.partial
+
+
+_new: Any = functools.partial.__new__
+
+
+class _Doc:
+    """The docstring of the class, and of each instance."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __get__(self, instance: _Cached[..., Any] | None, owner: type) -> str | None:
+        return self._text if instance is None else instance.func.root.__doc__
+
+
+class _Cached(_Partial[P, R]):
+    """A decorated function, unbound (`args` is empty) or bound to what a method is called on.
+
+    It is a `functools.partial` of a true function: frameworks look into partials to tell
+    coroutine functions, and calling one costs less than calling an object with `__call__`.
+    """
+
+    __wrapped__: Callable[P, Any]
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None or self.args:
+            return self
+        return _new(self.__class__, self.func, instance)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        own = (owner.__module__, f"{owner.__qualname__}.{name}")
+        if own == (self.__module__, self.__qualname__) and not self._calls.has_receiver:
+            self._calls.receive("self")
+
+    @property
+    def _calls(self) -> Calls:
+        calls: Calls = self.func.calls
+        return calls
+
+    def _given(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*self.args, *args) if self.args else self._calls.complete(args)
+
+    def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of the entry of this call."""
+        return self._calls.key(self._given(args), kwargs)
+
+    def tags_for(self, *args: P.args, **kwargs: P.kwargs) -> tuple[str, ...]:
+        """The tags that the entry of this call has or would get."""
+        return self._calls.tags(self._given(args), kwargs)
+
+    def stats(self) -> FunctionStats:
+        """The counts of this function, over all instances and stores."""
+        return self._calls.stats()
+
+    def __getattr__(self, name: str) -> Any:
+        root = self.func.root
+        if root is self:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if name == "__wrapped__":
+            return types.MethodType(root.__wrapped__, self.args[0])
+        if name == "__self__":
+            return self.args[0]
+        return root if name == "__func__" else getattr(root, name)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Cached):
+            return NotImplemented
+        return self.func is other.func and all(map(_is, self.args, other.args))
+
+    def __hash__(self) -> int:
+        return hash((self.func, *map(id, self.args)))
+
+    def __repr__(self) -> str:
+        bound = f" of {self.args[0]!r}" if self.args else ""
+        return f"<{type(self).__name__} {self._calls.keys.name}{bound}>"
+
+    def __reduce__(self) -> Any:
+        if self.args:
+            return getattr, (self.args[0], self.__name__)
+        return self.__qualname__
+
+
+class CachedFunction(_Cached[P, R]):
+    """A plain function whose results are cached."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+        @overload
+        def __get__(
+            self: CachedFunction[Concatenate[Any, Q], R],
+            instance: object,
+            owner: type | None = None,
+        ) -> CachedFunction[Q, R]: ...
+        def __get__(self, instance: object, owner: type | None = None) -> Any: ...
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Delete the entry of exactly this call; whether there was one."""
+        given = self._given(args)
+        store = self._calls.locate(given)
+        return bool(store.delete(self._calls.key(given, kwargs)))
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function, whatever is cached, and cache and return its result."""
+        given, calls = self._given(args), self._calls
+        store = calls.locate(given)
+        result: R = store.refresh(
+            calls.key(given, kwargs),
+            functools.partial(calls.run, given, kwargs),
+            **calls.storing(store, given, kwargs),
+        )
+        return result
+
+
+class AsyncCachedFunction(_Cached[P, R]):
+    """A coroutine function whose results are cached."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+        @overload
+        def __get__(
+            self: AsyncCachedFunction[Concatenate[Any, Q], R],
+            instance: object,
+            owner: type | None = None,
+        ) -> AsyncCachedFunction[Q, R]: ...
+        def __get__(self, instance: object, owner: type | None = None) -> Any: ...
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Delete the entry of exactly this call; whether there was one."""
+        given = self._given(args)
+        store = self._calls.locate(given)
+        return bool(await store.delete(self._calls.key(given, kwargs)))
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function, whatever is cached, and cache and return its result."""
+        given, calls = self._given(args), self._calls
+        store = calls.locate(given)
+        result: R = await store.refresh(
+            calls.key(given, kwargs),
+            functools.partial(calls.run_async, given, kwargs),
+            **calls.storing(store, given, kwargs),
+        )
+        return result
+
+
+class CachedClassMethod(classmethod):  # type: ignore[type-arg]
+    """`@cache` above `@classmethod`: binds to the class."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        function: Any = self.__func__
+        return function.__get__(type(instance) if owner is None else owner)
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+for _class in (CachedFunction, AsyncCachedFunction):
+    _class.__doc__ = _Doc(_class.__doc__ or "")  # type: ignore[assignment]
+
+
+def cached_function(calls: Calls) -> CachedFunction[..., Any] | AsyncCachedFunction[..., Any]:
+    """The function that users call and ask."""
+    function = calls.function
+    if isinstance(function, _Cached):
+        raise ConfigError(f"{calls.keys.name} is cached already", field="function")
+    is_async = calls.face == "async"
+    call: Any = async_call(calls) if is_async else sync_call(calls)
+    functools.update_wrapper(call, function)
+    kind: Any = AsyncCachedFunction if is_async else CachedFunction
+    root = kind(call)
+    functools.update_wrapper(root, function)
+    root.__globals__ = getattr(function, "__globals__", {})
+    call.calls, call.root = calls, root
+    return root  # type: ignore[no-any-return]

@@ -1,0 +1,102 @@
+"""The call of a decorated function; what is done on a hit is done here, once for each face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from armature_cache.decorator.calls import Arguments, Calls, Named
+from armature_cache.decorator.store import Store
+
+_Known = tuple[Store | None, int, type | None]
+"""A store, and the type id and class of a value of it that was found to fit."""
+
+_NOTHING: _Known = (None, 0, None)
+
+
+def sync_call(calls: Calls) -> Callable[..., Any]:
+    """The call of a plain function."""
+    known = _NOTHING
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal known
+        store = calls.slot.store
+        if store is None:
+            store = calls.locate(args)
+        key = calls.key(args, kwargs)
+        entry = store._peek(key)  # noqa: SLF001 - a friend of stores
+        if entry is not None:
+            value = entry.value
+            known_store, known_id, known_class = known
+            if (
+                known_class is value.__class__
+                and known_id == entry.type_id
+                and known_store is store
+            ):
+                calls.hits += 1
+                return value
+            if calls.fits(store, entry):
+                known = (store, entry.type_id, value.__class__)
+                calls.hits += 1
+                return value
+        return _load(calls, store, key, args, kwargs)
+
+    return call
+
+
+def async_call(calls: Calls) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The call of a coroutine function."""
+    known = _NOTHING
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal known
+        store = calls.slot.store
+        if store is None:
+            store = calls.locate(args)
+        key = calls.key(args, kwargs)
+        entry = store._peek(key)  # noqa: SLF001 - a friend of stores
+        if entry is not None:
+            value = entry.value
+            known_store, known_id, known_class = known
+            if (
+                known_class is value.__class__
+                and known_id == entry.type_id
+                and known_store is store
+            ):
+                calls.hits += 1
+                return value
+            if calls.fits(store, entry):
+                known = (store, entry.type_id, value.__class__)
+                calls.hits += 1
+                return value
+        return await _load_async(calls, store, key, args, kwargs)
+
+    return call
+
+
+def _load(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
+    ran = False
+
+    def load() -> Any:
+        nonlocal ran
+        ran = True
+        return calls.run(args, kwargs)
+
+    value = store.get_or_set(key, load, **calls.storing(store, args, kwargs))
+    if not ran:
+        calls.hits += 1
+    return value
+
+
+async def _load_async(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
+    ran = False
+
+    async def load() -> Any:
+        nonlocal ran
+        ran = True
+        return await calls.run_async(args, kwargs)
+
+    value = await store.get_or_set(key, load, **calls.storing(store, args, kwargs))
+    if not ran:
+        calls.hits += 1
+    return value

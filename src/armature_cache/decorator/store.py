@@ -1,0 +1,64 @@
+"""What the decorator needs of a store, in either face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Protocol, cast
+
+from armature_cache._missing import Unset
+from armature_cache.entry import Entry
+from armature_cache.options import TTL
+
+Face = Literal["async", "sync"]
+"""`async`: operations are awaited. `sync`: they are plain calls."""
+
+
+class Store(Protocol):
+    """A store of either face; those of the async face return awaitables."""
+
+    face: ClassVar[Face]
+
+    def _peek(self, key: str) -> Entry | None: ...
+
+    def get_or_set(
+        self,
+        key: str,
+        loader: Callable[[], Any],
+        *,
+        ttl: TTL | Unset = ...,
+        tags: str | tuple[str, ...] = ...,
+        type: object = ...,
+        cache_none: bool = ...,
+    ) -> Any: ...
+
+    def refresh(
+        self,
+        key: str,
+        loader: Callable[[], Any],
+        *,
+        ttl: TTL | Unset = ...,
+        tags: str | tuple[str, ...] = ...,
+        type: object = ...,
+        cache_none: bool = ...,
+    ) -> Any: ...
+
+    def delete(self, key: str) -> Any: ...
+
+
+def face_of(candidate: object) -> Face | None:
+    """The face of a store; None for what is no store."""
+    face = None if isinstance(candidate, type) else getattr(candidate, "face", None)
+    return cast("Face", face) if face in {"async", "sync"} else None
+
+
+def is_shared(store: Store) -> bool:
+    """Whether other processes see what this store holds."""
+    core = getattr(store, "_core", store)
+    replica = getattr(getattr(core, "clock", None), "replica", None)
+    return not getattr(replica, "own", True)
+
+
+def fits(store: Store, entry: Entry, want: object) -> bool:
+    """Whether a resident entry is what decoding to this type would give."""
+    core: Any = getattr(store, "_core", store)
+    return bool(core._fits(entry, want))

@@ -1,0 +1,191 @@
+"""The keys of a function's calls."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NoReturn
+
+from armature_cache.errors import CacheKeyError
+from armature_cache.keys.binding import Arguments, Parameters, Receiver
+from armature_cache.keys.length import shortened
+from armature_cache.keys.memo import KeyFunction, is_fixed, remembered
+from armature_cache.keys.names import type_name
+from armature_cache.keys.origin import Origin, closure_names
+from armature_cache.keys.templates import Template, key_text
+from armature_cache.keys.values import Unkeyable, cache_key_of, render
+
+
+class CacheKeyWarning(RuntimeWarning):
+    """Entries are shared, or cannot be shared, in a way that is easily overlooked."""
+
+
+class CallKeys:
+    """Turns the calls of one function into keys.
+
+    Without a `template` a key is the function's name and its arguments, fully typed. `ignore`
+    names arguments, and closure variables, that stay out of it. `receiver` says what the first
+    parameter is, if it is what a method is called on. A receiver stays out of the key, except for
+    what an instance says in `__cache_key__` (unless the template names the receiver), and for the
+    attributes that the template names. One `CacheKeyWarning` a function is drawn when an instance
+    says nothing, or when a second class calls a classmethod; `ignore=("self",)` or `("cls",)`
+    turns it off.
+
+    Raises `ConfigError` for a template or an ignored name that does not fit the function.
+    """
+
+    __slots__ = (
+        "_first_class",
+        "_ignored",
+        "_keyed",
+        "_origin",
+        "_template",
+        "_warned",
+        "key",
+        "parameters",
+    )
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        template: str | None = None,
+        ignore: Collection[str] = (),
+        receiver: Receiver | None = None,
+    ) -> None:
+        self._ignored = frozenset(ignore)
+        self._origin = Origin(function, ignore)
+        self.parameters = Parameters(function, has_receiver=receiver is not None)
+        self.parameters.check_ignored(ignore, closure_names(function))
+        self._keyed = [name for name in self.parameters.names if name not in self._ignored]
+        self._template = None if template is None else self.template(template, option="key")
+        self._first_class: object = None
+        self._warned = False
+        self.key = self._key_function(receiver)
+        """The key of a call, from its positional arguments and a dict of its named ones."""
+
+    def template(self, source: str, *, option: str) -> Template:
+        """A template over this function's arguments; `option` is `key`, `tag` or `tags`."""
+        also = [] if self.parameters.receiver is None else [self.parameters.receiver]
+        if option != "key":
+            also += sorted(self._ignored.intersection(self.parameters.names))
+        return Template(source, self._keyed, also=also, option=option)
+
+    @property
+    def name(self) -> str:
+        """The function, for messages: module and qualified name."""
+        return self._origin.place
+
+    @property
+    def private_because_of(self) -> str | None:
+        """The closure variable that keeps the keys from meaning anything in other processes."""
+        return self._origin.private
+
+    def _key_function(self, receiver: Receiver | None) -> KeyFunction:
+        template = self._template
+        changeable = template is not None and template.has_attributes
+        fixed = all(
+            name in self._ignored or is_fixed(default)
+            for name, default in self.parameters.defaults.items()
+        )
+        compute = remembered(self._compute) if fixed and not changeable else self._compute
+        name = self.parameters.receiver
+        if receiver is None or name is None:
+            return compute
+        is_silent = name in self._ignored or (template is not None and template.names(name))
+        part = self._no_part if is_silent else self._part
+        if receiver == "cls":
+            part = self._no_part if is_silent else self._watch
+
+        def method_key(
+            args: Arguments,
+            kwargs: Mapping[str, object],
+            _part: str = "",
+            _target: object = None,
+            /,
+        ) -> str:
+            if not args:
+                args, kwargs = self._lift(kwargs)
+            target = args[0]
+            return compute(args[1:], kwargs, part(target), target)
+
+        return method_key
+
+    def _compute(
+        self,
+        args: Arguments,
+        kwargs: Mapping[str, object],
+        part: str = "",
+        target: object = None,
+        /,
+    ) -> str:
+        if self.parameters.receiver is not None:
+            args = (target, *args)
+        bound = self.parameters.bind(args, kwargs)
+        if self._template is not None:
+            return shortened(part + self._template.fill(bound))
+        inner = []
+        for name in self._keyed:
+            value = bound[name]
+            try:
+                inner.append(f"{name}={render(value)}")
+            except Unkeyable as error:
+                self._refuse(name, value, error)
+        return shortened(f"{self._origin.name}{part}({','.join(inner)})")
+
+    def _refuse(self, name: str, value: object, error: Unkeyable) -> NoReturn:
+        kind = type(error.value)
+        what = f"it is a {kind.__module__}.{kind.__qualname__}"
+        if error.value is not value:
+            what = f"it contains a {kind.__module__}.{kind.__qualname__}"
+        reason = f", and {error.reason}" if error.reason else ""
+        raise CacheKeyError(
+            f"argument {name!r} of {self.name} cannot be part of a stable key: {what}{reason}. "
+            f'Leave it out with ignore=("{name}",), give its class a __cache_key__, or name what '
+            f'matters in a template such as key="...:{{{name}.id}}"',
+            argument=name,
+        ) from None
+
+    def _no_part(self, _target: object) -> str:
+        return ""
+
+    def _part(self, target: object) -> str:
+        try:
+            said = cache_key_of(target)
+            if said is not None:
+                if self._template is not None:
+                    return f"{key_text(said, '|')}|"
+                return f"[{type_name(type(target))}<{render(said)}>]"
+        except Unkeyable as error:
+            self._refuse(self.parameters.receiver or "self", target, error)
+        if not self._warned:
+            self._warn(
+                f"{self.name}: all instances share entries, because self is not in the key; give "
+                f"{type(target).__qualname__} a __cache_key__, name what tells instances apart in "
+                'a template such as key="{self.tenant}:...", or accept it with ignore=("self",)'
+            )
+        return ""
+
+    def _watch(self, target: object) -> str:
+        if target is not self._first_class:
+            if self._first_class is None:
+                self._first_class = target
+            elif not self._warned:
+                self._warn(
+                    f"{self.name}: all classes share entries, because cls is not in the key; name "
+                    'it in a template such as key="{cls}:..." or "{cls.table}:...", or accept it '
+                    'with ignore=("cls",)'
+                )
+        return ""
+
+    def _warn(self, message: str) -> None:
+        self._warned = True
+        warnings.warn(message, CacheKeyWarning, stacklevel=5)
+
+    def _lift(self, kwargs: Mapping[str, object]) -> tuple[Arguments, Mapping[str, object]]:
+        """A call that names its receiver, as one that does not."""
+        name = self.parameters.receiver
+        if name not in kwargs:
+            self.parameters.bind((), kwargs)
+        rest = {key: value for key, value in kwargs.items() if key != name}
+        return (kwargs[name],) if name else (), rest

@@ -1,0 +1,99 @@
+"""Remembers the keys of calls whose arguments are plain values."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import uuid
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from armature_cache.keys.binding import Arguments
+from armature_cache.keys.length import is_shortened
+
+_REMEMBERED: Final = 4096
+
+_SAFE: Final = frozenset({str, int, bytes, type(None), uuid.UUID, datetime.date})
+"""Exact types: a value of one never equals a value of another one."""
+
+_SAFE_BY_TYPE: Final = _SAFE | {bool, float}
+"""Exact types: once the type is known, equal values have equal keys, but for zeros."""
+
+_FIXED: Final = (
+    *_SAFE_BY_TYPE,
+    complex,
+    decimal.Decimal,
+    datetime.time,
+    datetime.timedelta,
+    enum.Enum,
+    type,
+)
+
+
+class KeyFunction(Protocol):
+    """Makes the key of a call; for a method, `part` and `target` say what it is called on."""
+
+    def __call__(
+        self,
+        args: Arguments,
+        kwargs: Mapping[str, object],
+        part: str = "",
+        target: object = None,
+        /,
+    ) -> str: ...
+
+
+def is_fixed(value: object) -> bool:
+    """Whether the text of this value can never change."""
+    if type(value) is tuple:
+        return all(is_fixed(item) for item in value)
+    return isinstance(value, _FIXED)
+
+
+def remembered(compute: KeyFunction) -> KeyFunction:
+    """The same function, which remembers 4,096 keys of calls with plain arguments."""
+    known: dict[object, str] = {}
+
+    def key(
+        args: Arguments,
+        kwargs: Mapping[str, object],
+        part: str = "",
+        target: object = None,
+        /,
+    ) -> str:
+        call: object = args
+        if kwargs:
+            call = _identity((*args, *kwargs.values()), kwargs)
+        else:
+            for arg in args:
+                if type(arg) not in _SAFE:
+                    call = _identity(args, kwargs)
+                    break
+        if call is None:
+            return compute(args, kwargs, part, target)
+        if part:
+            call = (part, call)
+        found = known.get(call)
+        if found is None:
+            found = compute(args, kwargs, part, target)
+            if not is_shortened(found):
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[call] = found
+        return found
+
+    return key
+
+
+def _identity(values: Arguments, kwargs: Mapping[str, object]) -> object:
+    """What tells this call from all others, or None if an argument is not a plain value.
+
+    It never equals a tuple of plain arguments: its first item is a tuple.
+    """
+    types = tuple(map(type, values))
+    if _SAFE.issuperset(types):
+        return (values, *kwargs)
+    if not _SAFE_BY_TYPE.issuperset(types) or (float in types and 0.0 in values):
+        return None
+    return (values, types, *kwargs)

@@ -1,0 +1,105 @@
+"""Single flight: one load for all who want the same key at the same time.
+
+It knows neither stores nor clocks. A flight carries the stamp of its load once that has begun;
+a caller joins a flight only if that stamp is new enough for what the caller may know.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from armature_cache._runtime.base import Runtime, Shared
+    from armature_cache.clocks.replica import Stamp
+
+T = TypeVar("T")
+_Slot = tuple[int, int, str]
+
+_inside: ContextVar[frozenset[_Slot]] = ContextVar("armature_cache_loading", default=frozenset())
+
+
+class Flight(Generic[T]):
+    """One load under way; `stamp` is None until its loader is about to start."""
+
+    __slots__ = ("shared", "stamp")
+
+    def __init__(self) -> None:
+        self.stamp: Stamp | None = None
+        self.shared: Shared[T] | None = None
+
+
+class Flights:
+    """The loads under way in this process, of one store and face."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._table: dict[_Slot, Flight[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    async def run(
+        self,
+        key: str,
+        work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
+        *,
+        may_join: Callable[[Stamp], bool],
+        catch_up: Callable[[], Awaitable[None]],
+    ) -> T:
+        """The outcome of `work`, shared with everyone who wants `key` now.
+
+        `catch_up` is awaited before a flight is joined that others started, and `may_join` then
+        says whether its stamp will do. A load that asks for its own key runs by itself.
+        """
+        slot = (id(self), self._runtime.scope(), key)
+        if slot in _inside.get():
+            return await work(Flight())
+        if self._open(slot) is not None:
+            await catch_up()
+        flight = self._enter(slot, work, may_join)
+        assert flight.shared is not None
+        try:
+            return await flight.shared.join()
+        finally:
+            if flight.shared.finished:
+                self._leave(slot, flight)
+
+    def _open(self, slot: _Slot) -> Flight[Any] | None:
+        flight = self._table.get(slot)
+        if flight is None or flight.shared is None or flight.shared.finished:
+            return None
+        return flight
+
+    def _enter(
+        self,
+        slot: _Slot,
+        work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
+        may_join: Callable[[Stamp], bool],
+    ) -> Flight[T]:
+        with self._lock:
+            flight: Flight[T] | None = self._open(slot)
+            if flight is not None and (flight.stamp is None or may_join(flight.stamp)):
+                return flight
+            fresh: Flight[T] = Flight()
+            fresh.shared = self._runtime.shared(lambda: self._lead(slot, fresh, work))
+            self._table[slot] = fresh
+            return fresh
+
+    async def _lead(
+        self, slot: _Slot, flight: Flight[T], work: Callable[[Flight[T]], Coroutine[Any, Any, T]]
+    ) -> T:
+        token = _inside.set(_inside.get() | {slot})
+        try:
+            return await work(flight)
+        finally:
+            _inside.reset(token)
+            self._leave(slot, flight)
+
+    def _leave(self, slot: _Slot, flight: Flight[Any]) -> None:
+        with self._lock:
+            if self._table.get(slot) is flight:
+                del self._table[slot]

@@ -1,0 +1,144 @@
+"""What a caller may say, checked and resolved once into plain values."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from armature_cache._missing import UNSET, Unset
+from armature_cache.errors import CacheKeyError, ConfigError, InvalidTag, InvalidTTL
+
+TTL = float | datetime.timedelta | None
+"""A lifetime: seconds (int or float), a `timedelta`, or None for no expiry."""
+
+Consistency = Literal["bounded", "strong"]
+"""`bounded`: never older than the staleness bound. `strong`: checked with the server now."""
+
+MAX_KEY_BYTES: Final = 4096
+MAX_TAG_BYTES: Final = 1024
+MAX_TAGS: Final = 256
+_MAX_SECONDS: Final = 100 * 366 * 86_400.0
+
+
+def resolve_ttl(ttl: TTL | Unset, default: float | None, *, limit: float | None = None) -> float | None:
+    """The lifetime in seconds, in whole milliseconds and at least one; None for no expiry.
+
+    Raises `InvalidTTL` for zero, negative, NaN and infinite lifetimes, and beyond `limit`.
+    """
+    if ttl is UNSET:
+        return default
+    if ttl is None:
+        return None
+    if isinstance(ttl, datetime.timedelta):
+        seconds = ttl.total_seconds()
+    elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
+        seconds = float(ttl) if abs(ttl) < _MAX_SECONDS * 10 else math.inf
+    else:
+        raise InvalidTTL(
+            f"ttl must be seconds, a timedelta or None, not {type(ttl).__name__}", ttl=ttl
+        )
+    if not seconds > 0 or not math.isfinite(seconds):
+        raise InvalidTTL(
+            f"ttl must be a positive number of seconds, not {ttl!r}; use None for no expiry, "
+            "or delete() to drop the entry",
+            ttl=ttl,
+        )
+    top = _MAX_SECONDS if limit is None else limit
+    if seconds > top:
+        raise InvalidTTL(
+            f"ttl {seconds:.0f} s exceeds the longest lifetime of {top:.0f} s; use None for no "
+            "expiry, or raise max_ttl",
+            ttl=ttl,
+        )
+    return max(1, round(seconds * 1000)) / 1000
+
+
+def check_key(key: str) -> str:
+    """The key, if a store can use it; else `CacheKeyError`.
+
+    A key is a non-empty string without NUL, of at most 4,096 bytes in UTF-8.
+    """
+    if not isinstance(key, str):
+        raise CacheKeyError(f"a key is a str, not {type(key).__name__}")
+    if not key:
+        raise CacheKeyError("a key cannot be empty")
+    if "\0" in key:
+        raise CacheKeyError(f"a key cannot contain NUL: {key[:80]!r}")
+    if len(key) * 4 > MAX_KEY_BYTES or not key.isascii():
+        _check_size(key)
+    return key
+
+
+def _check_size(key: str) -> None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise CacheKeyError(f"a key must be encodable as UTF-8: {key[:80]!r}") from None
+    if size > MAX_KEY_BYTES:
+        raise CacheKeyError(
+            f"a key has at most {MAX_KEY_BYTES} bytes, this one has {size}: {key[:40]!r}...; "
+            "hash the long part"
+        )
+
+
+def check_tag(tag: str) -> str:
+    """The tag, if it can be used; else `InvalidTag`.
+
+    A tag is a non-empty string without NUL, of at most 1,024 bytes in UTF-8.
+    """
+    if not isinstance(tag, str):
+        raise InvalidTag(f"a tag is a str, not {type(tag).__name__}: {tag!r:.80}", tag=tag)
+    if not tag:
+        raise InvalidTag("a tag cannot be empty", tag=tag)
+    if "\0" in tag:
+        raise InvalidTag(f"a tag cannot contain NUL: {tag[:80]!r}", tag=tag)
+    if len(tag) * 4 > MAX_TAG_BYTES or not tag.isascii():
+        try:
+            size = len(tag.encode())
+        except UnicodeEncodeError:
+            raise InvalidTag(f"a tag must be encodable as UTF-8: {tag[:80]!r}", tag=tag) from None
+        if size > MAX_TAG_BYTES:
+            raise InvalidTag(f"a tag has at most {MAX_TAG_BYTES} bytes, not {size}", tag=tag)
+    return tag
+
+
+def resolve_tags(tags: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The tags in the order given, each once; a single string is one tag.
+
+    Raises `InvalidTag` for an unusable tag and for more than 256 of them.
+    """
+    if tags is None:
+        return ()
+    if isinstance(tags, str):
+        return (check_tag(tags),)
+    if not isinstance(tags, Iterable):
+        raise InvalidTag(f"tags are a str or several, not {type(tags).__name__}", tag=tags)
+    unique = tuple(dict.fromkeys(check_tag(tag) for tag in tags))
+    if len(unique) > MAX_TAGS:
+        raise InvalidTag(f"an entry has at most {MAX_TAGS} tags, not {len(unique)}")
+    return unique
+
+
+def check_consistency(consistency: str) -> bool:
+    """Whether a read is strong; `ConfigError` for an unknown word."""
+    if consistency == "bounded":
+        return False
+    if consistency == "strong":
+        return True
+    raise ConfigError(
+        f'consistency is "bounded" or "strong", not {consistency!r}', field="consistency"
+    )
+
+
+def check_namespace(name: str) -> str:
+    """The namespace, if it can be used: non-empty, no braces, no NUL, at most 256 bytes."""
+    if not isinstance(name, str) or not name:
+        raise ConfigError("a namespace is a non-empty str", field="namespace")
+    if any(c in name for c in "{}\0") or len(name.encode(errors="replace")) > 256:
+        raise ConfigError(
+            f"a namespace has no braces, no NUL and at most 256 bytes: {name[:80]!r}",
+            field="namespace",
+        )
+    return name

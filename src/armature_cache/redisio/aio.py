@@ -1,0 +1,136 @@
+"""The async adapter: redis-py's asyncio pools, one for each event loop."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio as redis_aio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from armature_cache._runtime.aio import ASYNC, running_loop
+from armature_cache.errors import ClosedError
+from armature_cache.redisio.port import Answer, Command, lacking, placed, run_id_of, translate, whole
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from armature_cache._time import TimeSource
+
+_RUN_ID = "_armature_run_id"
+
+
+class AsyncPort:
+    """Sends pipelines with redis-py's asyncio connections.
+
+    `make_pool` makes the pool of one event loop; an injected client's pool is the same for all.
+    """
+
+    def __init__(
+        self,
+        make_pool: Callable[[], redis_aio.ConnectionPool],
+        *,
+        backend: str,
+        connect_timeout: float,
+        operation_timeout: float,
+        time: TimeSource,
+        owned: bool = True,
+    ) -> None:
+        self.backend = backend
+        self._make_pool = make_pool
+        self._connect_timeout = connect_timeout
+        self._operation_timeout = operation_timeout
+        self._time = time
+        self._owned = owned
+        self._pid = os.getpid()
+        self._pools: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, redis_aio.ConnectionPool
+        ] = weakref.WeakKeyDictionary()
+        self._closed = False
+
+    def _pool(self) -> redis_aio.ConnectionPool:
+        if self._closed:
+            raise ClosedError(f"the cache over {self.backend} was closed")
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._pools = weakref.WeakKeyDictionary()
+        loop = running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = self._make_pool()
+        return pool
+
+    async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
+        pool = self._pool()
+        try:
+            try:
+                return await self._exchange(pool, commands)
+            except RedisConnectionError as error:
+                if not retry or not _lost(error):
+                    raise
+                return await self._exchange(pool, commands)
+        except (RedisError, OSError) as error:
+            raise translate(error, self.backend) from error
+
+    async def _exchange(
+        self, pool: redis_aio.ConnectionPool, commands: Sequence[Command]
+    ) -> Answer:
+        async with ASYNC.deadline(self._connect_timeout):
+            connection = await pool.get_connection()
+        try:
+            async with ASYNC.deadline(self._operation_timeout):
+                run_id = await self._run_id(connection)
+                commands = placed(commands, run_id)
+                sent_at = self._time()
+                replies = await self._talk(connection, commands)
+                missing = lacking(commands, replies)
+                if missing:
+                    again = await self._talk(connection, [whole(commands[at]) for at in missing])
+                    for at, reply in zip(missing, again, strict=True):
+                        replies[at] = reply
+                return Answer(replies, run_id, sent_at, self._time())
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+
+    async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        packed = connection.pack_commands(commands)
+        await connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(await connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+    async def _run_id(self, connection: Any) -> str:
+        known: str | None = getattr(connection, _RUN_ID, None)
+        if known is None:
+            (info,) = await self._talk(connection, [("INFO", "server")])
+            if isinstance(info, Exception):
+                raise info
+            known = run_id_of(info)
+            connection.register_connect_callback(self._reconnected)
+            setattr(connection, _RUN_ID, known)
+        return known
+
+    async def _reconnected(self, connection: Any) -> None:
+        setattr(connection, _RUN_ID, None)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        pools, self._pools = list(self._pools.items()), weakref.WeakKeyDictionary()
+        here = running_loop()
+        for loop, pool in pools:
+            if self._owned and loop is here:
+                await pool.disconnect()
+
+
+def _lost(error: RedisConnectionError) -> bool:
+    return type(error) is RedisConnectionError

@@ -1,0 +1,150 @@
+"""The port that the Redis store and clock talk through, and what passes through it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from armature_cache.errors import (
+    AuthenticationFailed,
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    ConfigError,
+    StaleTopology,
+)
+
+try:
+    from redis import exceptions as redis_errors
+except ImportError:
+    raise ConfigError(
+        "Redis support needs redis-py: pip install 'armature-cache[redis]'", field="url"
+    ) from None
+
+Argument = bytes | str | int
+Command = tuple[Argument, ...]
+
+RUN_ID: Final = "<run_id>"
+"""Stands for the run_id of the server at the other end of whichever connection is used."""
+
+_SCRIPTS: dict[str, str] = {}
+
+
+class Script:
+    """A Lua script, called by its digest and sent whole only where the server lacks it."""
+
+    def __init__(self, text: str) -> None:
+        self.sha: Final = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        _SCRIPTS[self.sha] = text
+
+    def __call__(self, keys: Sequence[Argument], *arguments: Argument) -> Command:
+        """The command that runs the script."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+
+def placed(commands: Sequence[Command], run_id: str) -> list[Command]:
+    """The commands, with the run_id where a script's first argument asks for it."""
+    return [
+        (*command[: 3 + int(command[2])], run_id, *command[4 + int(command[2]) :])
+        if command[0] == "EVALSHA" and command[3 + int(command[2])] is RUN_ID
+        else command
+        for command in commands
+    ]
+
+
+def whole(command: Command) -> Command:
+    """The same script call, carrying its text."""
+    return ("EVAL", _SCRIPTS[str(command[1])], *command[2:])
+
+
+class Answer(NamedTuple):
+    """The replies to one pipeline, and where and when they come from.
+
+    A command that the server refused has its error as its reply. `sent_at` is when the pipeline
+    was sent, `received_at` when the last reply was there, in seconds of the port's time source.
+    """
+
+    replies: list[Any]
+    run_id: str
+    sent_at: float
+    received_at: float
+
+
+class Port(Protocol):
+    """Sends pipelines to one server."""
+
+    backend: str
+    """The server's address, without secrets."""
+
+    async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
+        """Send a pipeline on one connection and return its replies.
+
+        A lost connection is tried once more with a new one unless `retry` is false; a timeout
+        is not. Raises `BackendError`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection of this port."""
+        ...
+
+
+def lacking(commands: Sequence[Command], replies: list[Any]) -> list[int]:
+    """Which commands were refused because the server does not know their script."""
+    return [
+        place
+        for place, reply in enumerate(replies)
+        if isinstance(reply, redis_errors.NoScriptError) and commands[place][0] == "EVALSHA"
+    ]
+
+
+def checked(answer: Answer, backend: str) -> list[Any]:
+    """The replies, or the first error among them, translated."""
+    for reply in answer.replies:
+        if isinstance(reply, Exception):
+            raise translate(reply, backend) from reply
+    return answer.replies
+
+
+def translate(error: BaseException, backend: str) -> BackendError:
+    """The error of this library for one of redis-py or the socket."""
+    text = str(error)
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
+        return AuthenticationFailed(
+            f"{backend} refused the user, the password or a right: {text}", backend=backend
+        )
+    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
+        return BackendTimeout(
+            f"{backend} did not answer in time; look at its load, or raise operation_timeout",
+            backend=backend,
+        )
+    if isinstance(error, redis_errors.ReadOnlyError) or text.startswith(("NOREPLICAS", "MOVED")):
+        return StaleTopology(
+            f"{backend} is not a primary that accepts writes; point the url at the primary: {text}",
+            backend=backend,
+        )
+    if isinstance(error, redis_errors.OutOfMemoryError) or text.startswith("OOM"):
+        return BackendUnavailable(
+            f"{backend} is out of memory; raise maxmemory or set a volatile-* eviction policy",
+            backend=backend,
+        )
+    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
+        return AuthenticationFailed(
+            f"{backend} refused the user or the password", backend=backend
+        )
+    if isinstance(error, redis_errors.ConnectionError | OSError):
+        return BackendUnavailable(
+            f"{backend} cannot be reached; check that the server runs and the url is right: {text}",
+            backend=backend,
+        )
+    return BackendUnavailable(f"{backend} answered: {text}", backend=backend)
+
+
+def run_id_of(info: bytes | str) -> str:
+    """The run_id in the answer to `INFO server`."""
+    text = info.decode() if isinstance(info, bytes) else info
+    for line in text.splitlines():
+        if line.startswith("run_id:"):
+            return line[7:].strip()
+    return "unknown"

@@ -1,0 +1,313 @@
+"""The Lua scripts of the coherence protocol; each is atomic on the server.
+
+Sequences are microseconds and exceed what Lua's `tostring` prints, hence `string.format`. Special
+members of the clocks carry their value in their name and stand above every tag: `\\0S` (last
+sequence), `\\0E:` epoch, `\\0R:` run_id, `\\0F:` floor, `\\0B:` largest staleness bound in µs,
+`\\0T:` longest lifetime in use in ms; in the key clock `\\0F:` is the floor of its memory.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from armature_cache.redisio.port import Script
+
+TOP: Final = 9_000_000_000_000_000
+"""The score of special members: above every sequence, exact as a double."""
+
+_PRELUDE: Final = """
+local TOP = '9000000000000000'
+local function digits(n) return string.format('%.0f', n) end
+local function micros()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+local function specials(key)
+  local found = {}
+  for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
+    local name, value = string.match(m, '^%z(%u):(.*)$')
+    if name then found[name] = value end
+  end
+  return found
+end
+local function put(key, found, name, value)
+  if found[name] == value then return end
+  if found[name] then redis.call('ZREM', key, '\\0' .. name .. ':' .. found[name]) end
+  redis.call('ZADD', key, TOP, '\\0' .. name .. ':' .. value)
+  found[name] = value
+end
+local function last(key)
+  local s = redis.call('ZSCORE', key, '\\0S')
+  return s and tonumber(s)
+end
+local function delta(key, cursor)
+  return redis.call('ZRANGEBYSCORE', key, '(' .. digits(cursor), '(' .. TOP, 'WITHSCORES')
+end
+local PRIME = 4294967291
+local function stamp(asof, epoch)
+  local check = (asof % PRIME + 7 * (epoch % PRIME)) % PRIME
+  return struct.pack('>I8I8I4', asof, epoch, check)
+end
+local function stamped(envelope, asof, epoch)
+  return string.sub(envelope, 1, 4) .. stamp(asof, epoch) .. string.sub(envelope, 25)
+end
+local function read_stamp(key)
+  local head = redis.call('GETRANGE', key, 0, 23)
+  if #head < 24 or string.sub(head, 1, 2) ~= 'AC' then return nil end
+  local asof, epoch = struct.unpack('>I8I8', head, 5)
+  if stamp(asof, epoch) ~= string.sub(head, 5) then return nil end
+  return asof, epoch, string.byte(head, 3)
+end
+"""
+
+_BUMP: Final = """
+local function drop(key, members)
+  if #members > 0 then redis.call('ZREM', key, unpack(members)) end
+end
+local function compact_tags(c, s, now, max_tags, load_time)
+  local surplus = redis.call('ZCARD', c) - max_tags
+  local horizon = s.T and now - tonumber(s.T) * 1000 - load_time or 0
+  local oldest = redis.call('ZRANGE', c, 0, 31, 'WITHSCORES')
+  local gone, floor = {}, tonumber(s.F)
+  for i = 1, #oldest, 2 do
+    local q = tonumber(oldest[i + 1])
+    if string.byte(oldest[i]) == 0 or (surplus <= 0 and q >= horizon) then break end
+    gone[#gone + 1] = oldest[i]
+    surplus = surplus - 1
+    if q > floor then floor = q end
+  end
+  drop(c, gone)
+  put(c, s, 'F', digits(floor))
+end
+local function compact_keys(k, ks, now, max_keys, memory)
+  local surplus = redis.call('ZCARD', k) - max_keys
+  local oldest = redis.call('ZRANGE', k, 0, 31, 'WITHSCORES')
+  local gone, floor = {}, tonumber(ks.F)
+  for i = 1, #oldest, 2 do
+    local q = tonumber(oldest[i + 1])
+    if string.byte(oldest[i]) == 0 or (surplus <= 0 and q >= now - memory) then break end
+    gone[#gone + 1] = oldest[i]
+    surplus = surplus - 1
+    if q > floor then floor = q end
+  end
+  drop(k, gone)
+  put(k, ks, 'F', digits(floor))
+end
+-- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys,
+-- 7 load time in us, 8 memory of the key clock in us
+local function begin()
+  local s = specials(KEYS[1])
+  s.S = last(KEYS[1])
+  if not s.S or not s.E or not s.F or s.R ~= ARGV[1] then return nil end
+  local now = micros()
+  s.now = now
+  s.q = math.max(s.S + 1, now)
+  s.cursor = tonumber(ARGV[3])
+  local news = redis.call('ZCOUNT', KEYS[1], '(' .. digits(s.cursor), '(' .. TOP)
+  if s.E ~= ARGV[2] or news > 20000 then s.cursor = s.S end
+  redis.call('ZADD', KEYS[1], digits(s.q), '\\0S')
+  s.keys = specials(KEYS[2])
+  if not s.keys.F then put(KEYS[2], s.keys, 'F', digits(s.q)) end
+  return s
+end
+local function finish(s)
+  compact_tags(KEYS[1], s, s.now, tonumber(ARGV[5]), tonumber(ARGV[7]))
+  compact_keys(KEYS[2], s.keys, s.now, tonumber(ARGV[6]), tonumber(ARGV[8]))
+  if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], digits(s.q)) end
+  return {s.E, digits(s.cursor), digits(s.q), s.F, s.keys.F,
+    delta(KEYS[1], s.cursor), delta(KEYS[2], s.cursor)}
+end
+"""
+
+_INDEX: Final = """
+local function index(registry, first, tags, at, count, member, dead_at, now_ms)
+  for i = 0, count - 1 do
+    local key = KEYS[first + i]
+    redis.call('ZADD', key, dead_at, member)
+    if redis.call('PTTL', key) < 0 then
+      redis.call('PEXPIREAT', key, dead_at)
+    else
+      redis.call('PEXPIREAT', key, dead_at, 'GT')
+    end
+    redis.call('ZADD', registry, 'GT', dead_at, tags[at + i])
+    drop(key, redis.call('ZRANGEBYSCORE', key, '-inf', now_ms, 'LIMIT', 0, 8))
+  end
+  if count == 0 then return end
+  if redis.call('PTTL', registry) < 0 then
+    redis.call('PEXPIREAT', registry, dead_at)
+  else
+    redis.call('PEXPIREAT', registry, dead_at, 'GT')
+  end
+  drop(registry, redis.call('ZRANGEBYSCORE', registry, '-inf', now_ms, 'LIMIT', 0, 8))
+end
+"""
+
+SYNC: Final = Script(
+    _PRELUDE
+    + """
+-- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel
+local c, k = KEYS[1], KEYS[2]
+local s = specials(c)
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
+local S, E = last(c), tonumber(s.E)
+local my_epoch, my_last = tonumber(ARGV[1]), tonumber(ARGV[2])
+local now = micros()
+local reset = ARGV[5] == '1' or not S or not E or not s.F or s.R ~= run or E < my_epoch
+  or (E == my_epoch and S < my_last)
+if reset then
+  local q = math.max((S or 0) + 1, my_last + 1, now)
+  E = math.max((E or 0) + 1, my_epoch + 1, now)
+  redis.call('UNLINK', c, k)
+  local B, T = s.B, s.T
+  s, S = {}, q
+  put(c, s, 'E', digits(E))
+  put(c, s, 'R', run)
+  put(c, s, 'F', digits(q))
+  if B then put(c, s, 'B', B) end
+  if T then put(c, s, 'T', T) end
+  redis.call('ZADD', c, digits(q), '\\0S')
+end
+local ks = specials(k)
+if not ks.F then
+  if not reset then
+    S = math.max(S + 1, now)
+    redis.call('ZADD', c, digits(S), '\\0S')
+  end
+  put(k, ks, 'F', digits(S))
+end
+if tonumber(ARGV[3]) > tonumber(s.B or 0) then put(c, s, 'B', ARGV[3]) end
+if tonumber(ARGV[4]) > tonumber(s.T or 0) then put(c, s, 'T', ARGV[4]) end
+local cursor = my_last
+if E ~= my_epoch or redis.call('ZCOUNT', c, '(' .. digits(cursor), '(' .. TOP) > 20000 then
+  cursor = S
+end
+if reset and ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], digits(S)) end
+return {run, digits(E), digits(cursor), digits(S), s.F, ks.F, digits(now),
+  delta(c, cursor), delta(k, cursor)}
+"""
+)
+"""Read the clock with authority: declares, repairs, and resets it when it cannot be trusted."""
+
+BUMP: Final = Script(
+    _PRELUDE
+    + _BUMP
+    + """
+-- KEYS clock, key clock, values...; ARGV common, 9 tombstone life in ms, 10 number of tags,
+-- tag digests..., then for each value its key digest and tombstone
+local s = begin()
+if not s then return {'RESYNC'} end
+local q, at = s.q, 11
+for _ = 1, tonumber(ARGV[10]) do
+  redis.call('ZADD', KEYS[1], digits(q), ARGV[at])
+  at = at + 1
+end
+local heads = {}
+for i = 3, #KEYS do
+  redis.call('ZADD', KEYS[2], digits(q), ARGV[at])
+  local head = redis.call('GETRANGE', KEYS[i], 0, 75)
+  if #head == 76 then
+    head = head .. redis.call('GETRANGE', KEYS[i], 76, 75 + struct.unpack('>I4', head, 65))
+  end
+  heads[#heads + 1] = head
+  redis.call('SET', KEYS[i], stamped(ARGV[at + 1], q, tonumber(s.E)), 'PX', ARGV[9])
+  at = at + 2
+end
+local reply = finish(s)
+reply[#reply + 1] = heads
+return reply
+"""
+)
+"""Record an invalidation of tags and keys; returns the complete delta up to it."""
+
+SET: Final = Script(
+    _PRELUDE
+    + _BUMP
+    + _INDEX
+    + """
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 9 expected stamp ('' absent,
+-- '*' any), 10 life in ms, 11 dead_at in ms, 12 key, 13 key digest, 14 envelope, tags...
+if ARGV[9] ~= '*' and redis.call('GETRANGE', KEYS[3], 4, 23) ~= ARGV[9] then
+  return {'CHANGED'}
+end
+local s = begin()
+if not s then return {'RESYNC'} end
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[13])
+redis.call('SET', KEYS[3], stamped(ARGV[14], s.q, tonumber(s.E)), 'PX', ARGV[10])
+index(KEYS[4], 5, ARGV, 15, #KEYS - 4, ARGV[12], ARGV[11], digits(s.now / 1000))
+return finish(s)
+"""
+)
+"""Store a value that is current now: its key is bumped and its asof is that sequence."""
+
+FILL: Final = Script(
+    _PRELUDE
+    + """
+local function drop(key, members)
+  if #members > 0 then redis.call('ZREM', key, unpack(members)) end
+end
+"""
+    + _INDEX
+    + """
+-- KEYS value, registry, indexes...; ARGV epoch, asof, version, latest moment in ms, life in ms,
+-- dead_at in ms, key, envelope, tags...
+local now = micros() / 1000
+if now > tonumber(ARGV[4]) then return -1 end
+local asof, epoch, version = read_stamp(KEYS[1])
+if asof then
+  local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+  if epoch > my_epoch or (epoch == my_epoch and asof > my_asof) then return 0 end
+  if version > tonumber(ARGV[3]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[5])
+index(KEYS[2], 3, ARGV, 9, #KEYS - 2, ARGV[7], ARGV[6], digits(now))
+return 1
+"""
+)
+"""Store a value that was loaded: refused where something of a higher stamp stands."""
+
+INCREMENT: Final = Script(
+    _PRELUDE
+    + """
+-- KEYS value, scratch; ARGV epoch, least asof, tags, expected stamp ('' to go by the least asof),
+-- delta
+local raw = redis.call('GET', KEYS[1])
+if not raw then return {0} end
+local asof, epoch, version = read_stamp(KEYS[1])
+local counter = asof and version == 1 and string.byte(raw, 4) % 4 >= 2 and #raw > 76
+if not counter then return {0, raw} end
+local start = 77 + struct.unpack('>I4', raw, 65)
+local tags = string.sub(raw, 77, start - 1)
+local known
+if ARGV[4] ~= '' then
+  known = string.sub(raw, 5, 24) == ARGV[4]
+else
+  known = epoch == tonumber(ARGV[1]) and asof >= tonumber(ARGV[2]) and tags == ARGV[3]
+end
+if not known then return {0, raw} end
+redis.call('SET', KEYS[2], string.sub(raw, start), 'PX', 60000)
+local sum = redis.pcall('INCRBY', KEYS[2], ARGV[5])
+if type(sum) == 'table' then
+  redis.call('DEL', KEYS[2])
+  return {-1}
+end
+local text = redis.call('GET', KEYS[2])
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], string.sub(raw, 1, start - 1) .. text, 'KEEPTTL')
+return {1, text}
+"""
+)
+"""Add to a counter in place, keeping its stamp and its lifetime."""
+
+PRUNE: Final = Script(
+    """
+-- KEYS index; ARGV member, score, ...
+for i = 1, #ARGV, 2 do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if score and tonumber(score) == tonumber(ARGV[i + 1]) then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+return 1
+"""
+)
+"""Drop members of a listing index that still have the score at which they were found dead."""

@@ -1,0 +1,1 @@
+"""Stores and the wrappers around them; every wrapper is a store."""

@@ -1,0 +1,208 @@
+"""The store as its users see it, written once on top of what each store implements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, cast
+
+from armature_cache._missing import UNSET, Unset
+from armature_cache.errors import BackendError, ConfigError
+from armature_cache.loading import Flight, Flights
+from armature_cache.options import TTL, Consistency, check_consistency, check_key, resolve_tags
+from armature_cache.stores.bulk import BulkMethods
+from armature_cache.stores.draft import Draft
+from armature_cache.stores.primitives import logger
+
+if TYPE_CHECKING:
+    from armature_cache.clocks.replica import Stamp
+    from armature_cache.entry import Entry
+    from armature_cache.stores.stats import CacheStats
+    from armature_cache.sync import SyncStore
+
+T = TypeVar("T")
+
+
+class LoadOptions(NamedTuple):
+    """How a loaded value is stored, resolved."""
+
+    tags: tuple[str, ...]
+    ttl: float | None
+    want: object
+    cache_none: bool
+
+
+class CacheStore(BulkMethods):
+    """A cache: the interface of every store, tier and wrapper.
+
+    Keys are strings; `ttl` is in seconds or a `timedelta`, not given means the store's
+    `default_ttl`, and None no expiry. Each operation raises `BackendError` when a shared store
+    fails, unless the store tolerates it.
+    """
+
+    face: ClassVar[Literal["async", "sync"]] = "async"
+
+    _flights: Flights
+
+    # -- loading -----------------------------------------------------------------------------
+
+    async def get_or_set(
+        self,
+        key: str,
+        loader: Callable[[], T | Awaitable[T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,  # noqa: A002
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> T:
+        """The value of a key, loaded and stored if there is none.
+
+        Concurrent callers share one load. A load that was overtaken by an invalidation is
+        returned but never served again. An exception of the loader is not cached. When the shared
+        store fails, the loader's value is returned all the same.
+        """
+        if consistency == "bounded":
+            entry = self._peek(key)
+            if entry is not None and (type is None or self._fits(entry, type)):
+                return cast("T", entry.value)
+        strong = check_consistency(consistency)
+        options = self._load_options(ttl, tags, type, cache_none=cache_none)
+        return await self._shared(check_key(key), loader, options, strong=strong, read=True)
+
+    async def refresh(
+        self,
+        key: str,
+        loader: Callable[[], T | Awaitable[T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,  # noqa: A002
+        cache_none: bool = True,
+    ) -> T:
+        """Load and store the value of a key, whatever is cached."""
+        options = self._load_options(ttl, tags, type, cache_none=cache_none)
+        return await self._shared(check_key(key), loader, options, strong=True, read=False)
+
+    def _load_options(
+        self, ttl: TTL | Unset, tags: str | Iterable[str], want: object, *, cache_none: bool
+    ) -> LoadOptions:
+        named = resolve_tags(tags)
+        self._check_tags(named)
+        return LoadOptions(named, self._lifetime(ttl), want, cache_none)
+
+    async def _shared(
+        self,
+        key: str,
+        loader: Callable[[], T | Awaitable[T]],
+        options: LoadOptions,
+        *,
+        strong: bool,
+        read: bool,
+    ) -> T:
+        async def work(flight: Flight[T]) -> T:
+            if read:
+                found = await self._fetch_or_miss(key, options.want, strong=strong)
+                if found is not None:
+                    return cast("T", found.value)
+            flight.stamp = await self._stamp()
+            return await self._load(key, loader, options, flight.stamp)
+
+        async def catch_up() -> None:
+            try:
+                await self.clock.ensure(self.bound, strong=strong)
+            except BackendError:
+                self.counters.errors += 1
+
+        def may_join(stamp: Stamp) -> bool:
+            return read and self.clock.replica.covers(path, tags, stamp)
+
+        path, tags = self._path(key), self._tag_paths(options.tags)
+        slot = path if read else f"\0refresh:{path}"
+        return await self._flights.run(slot, work, may_join=may_join, catch_up=catch_up)
+
+    async def _fetch_or_miss(self, key: str, want: object, *, strong: bool) -> Entry | None:
+        try:
+            return (await self._fetch((key,), want, strong=strong)).get(key)
+        except BackendError as error:
+            self.counters.errors += 1
+            logger.warning("reading %r failed, loading it instead: %s", key, error)
+            return None
+
+    async def _load(
+        self,
+        key: str,
+        loader: Callable[[], T | Awaitable[T]],
+        options: LoadOptions,
+        stamp: Stamp,
+    ) -> T:
+        started = self.time()
+        self.counters.loads += 1
+        try:
+            value = await self.runtime.call(loader)
+        except BaseException:
+            self.counters.load_errors += 1
+            raise
+        if value is None and not options.cache_none:
+            return value
+        prepared = self._prepare(value, options.want)
+        spent = self.time() - started
+        draft = Draft(key, *prepared, options.tags, options.ttl, stamp, started, spent)
+        try:
+            await self._store([draft])
+        except BackendError as error:
+            logger.warning("storing %r failed: %s", key, error)
+        return cast("T", prepared.value)
+
+    # -- the rest ----------------------------------------------------------------------------
+
+    def scan(self, prefix: str = "") -> AsyncIterator[str]:
+        """The keys that begin with `prefix` and have a valid entry, in no order."""
+        if not isinstance(prefix, str) or "\0" in prefix:
+            raise ConfigError("a prefix is a str without NUL", field="prefix")
+        return self._scan(prefix)
+
+    def stats(self) -> CacheStats:
+        """What this store counted since it was made."""
+        return self._snapshot()
+
+    def namespace(self, name: str) -> CacheStore:
+        """A cache of its own within this one: other keys, other tags, cleared by itself.
+
+        It shares connections, residents and clock with its parent; clearing the parent clears it.
+        """
+        from armature_cache.stores.namespaced import NamespacedCache  # noqa: PLC0415 - a wrapper
+
+        return NamespacedCache(self, name)
+
+    def cached(self, **options: Any) -> Any:
+        """`@cache` with this store: see `armature_cache.cache`."""
+        from armature_cache.decorator import cache  # noqa: PLC0415 - a layer above
+
+        return cache(using=self, **options)
+
+    async def ping(self) -> None:
+        """Reach the shared store once; raises `BackendError` with advice."""
+        await self._ping()
+
+    async def aclose(self) -> None:
+        """Close connections and background work; raises what could not be flushed."""
+        await self._close()
+
+    def sync(self) -> SyncStore:
+        """The same cache for plain functions and threads: it shares residents and clock."""
+        from armature_cache.sync import face_of  # noqa: PLC0415 - a layer above
+
+        return face_of(cast("CacheStore", self._blocking()))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,166 @@
+"""The methods of a store that take many keys at once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from armature_cache import leases
+from armature_cache._missing import UNSET, Unset
+from armature_cache.errors import BackendError, CacheKeyError, ConfigError
+from armature_cache.leases import held
+from armature_cache.options import TTL, Consistency, check_consistency, check_key
+from armature_cache.stores.draft import Mark
+from armature_cache.stores.primitives import logger
+from armature_cache.stores.single import SingleMethods
+
+if TYPE_CHECKING:
+    from armature_cache.entry import Entry
+
+T = TypeVar("T")
+
+
+class BulkMethods(SingleMethods):
+    """Many keys in one round trip."""
+
+    async def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        type: object = None,  # noqa: A002
+        consistency: Consistency = "bounded",
+    ) -> dict[str, Any]:
+        """The values of those keys that have one, in the order asked."""
+        asked = check_keys(keys)
+        found = await self._gather(asked, type, strong=check_consistency(consistency))
+        missed = [key for key in asked if key not in found]
+        if missed:
+            stamp, now = await self._stamp(), self.time()
+            for key in missed:
+                leases.leave(self.clock.replica, self._path(key), stamp, now)
+        return {key: found[key].value for key in asked if key in found}
+
+    async def _gather(
+        self, keys: Sequence[str], want: object, *, strong: bool
+    ) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        if not strong:
+            for key in keys:
+                entry = self._peek(key)
+                if entry is not None and (want is None or self._fits(entry, want)):
+                    found[key] = entry
+        rest = [key for key in keys if key not in found]
+        if rest:
+            found |= await self._fetch(rest, want, strong=strong)
+        if held():
+            for key in found:
+                leases.withdraw(self.clock.replica, self._path(key))
+        return found
+
+    async def set_many(
+        self,
+        items: Mapping[str, object],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        as_of: Mark | None | Unset = UNSET,
+        type: object = None,  # noqa: A002
+    ) -> None:
+        """Store several values with one lifetime and the same tags; nothing is stored if one of
+        them cannot be.
+        """
+        if not isinstance(items, Mapping):
+            raise ConfigError("set_many takes a mapping of keys to values", field="items")
+        if not isinstance(tags, str):
+            tags = tuple(tags)
+        drafts = [self._draft(key, value, ttl, tags, type) for key, value in items.items()]
+        for draft in drafts:
+            self._date(draft, as_of)
+        if drafts:
+            await self._store(drafts)
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """Delete several keys; how many had a valid entry."""
+        asked = check_keys(keys)
+        return sum(await self._delete(asked)) if asked else 0
+
+    async def exists_many(
+        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+    ) -> dict[str, bool]:
+        """For each key, whether it has a valid entry."""
+        asked = check_keys(keys)
+        found = await self._look(asked, consistency)
+        return {key: key in found for key in asked}
+
+    async def ttl_many(
+        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+    ) -> dict[str, float | None]:
+        """For each key, what `ttl` would say."""
+        asked = check_keys(keys)
+        found = await self._look(asked, consistency)
+        return {key: self._left(found.get(key)) for key in asked}
+
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T] | Awaitable[Mapping[str, T]]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,  # noqa: A002
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> dict[str, T]:
+        """The values of several keys; `loader` is called once, with the keys that are missing.
+
+        Keys that the loader leaves out of its answer stay absent; a key that was not asked for
+        raises `ConfigError`, and then nothing is stored.
+        """
+        asked = check_keys(keys)
+        strong = check_consistency(consistency)
+        if not isinstance(tags, str):
+            tags = tuple(tags)
+        try:
+            found = await self._gather(asked, type, strong=strong)
+        except BackendError as error:
+            self.counters.errors += 1
+            logger.warning("reading %d keys failed, loading them: %s", len(asked), error)
+            found = {}
+        values = {key: entry.value for key, entry in found.items()}
+        missing = [key for key in asked if key not in found]
+        if missing:
+            values |= await self._load_many(missing, loader, (ttl, tags, type, cache_none))
+        return {key: cast("T", values[key]) for key in asked if key in values}
+
+    async def _load_many(
+        self,
+        missing: list[str],
+        loader: Callable[[list[str]], Mapping[str, T] | Awaitable[Mapping[str, T]]],
+        options: tuple[TTL | Unset, str | Iterable[str], object, bool],
+    ) -> dict[str, object]:
+        ttl, tags, want, cache_none = options
+        stamp, started = await self._stamp(), self.time()
+        self.counters.loads += 1
+        try:
+            loaded = await self.runtime.call(lambda: loader(list(missing)))
+        except BaseException:
+            self.counters.load_errors += 1
+            raise
+        strangers = [key for key in loaded if key not in set(missing)]
+        if strangers:
+            raise ConfigError(f"the loader returned keys not asked for: {strangers[:3]!r}")
+        drafts = [self._draft(key, value, ttl, tags, want) for key, value in loaded.items()]
+        for draft in drafts:
+            draft.stamp, draft.started = stamp, started
+        try:
+            await self._store([draft for draft in drafts if cache_none or draft.value is not None])
+        except BackendError as error:
+            logger.warning("storing %d keys failed: %s", len(drafts), error)
+        return {draft.key: draft.value for draft in drafts}
+
+
+def check_keys(keys: Iterable[str]) -> list[str]:
+    """Several keys, each once; a single string is refused."""
+    if isinstance(keys, str):
+        raise CacheKeyError("several keys are a list of str, not one str")
+    return list(dict.fromkeys(check_key(key) for key in keys))

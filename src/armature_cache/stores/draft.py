@@ -1,0 +1,69 @@
+"""What passes between a store's public methods and its entry-level ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from armature_cache.clocks.replica import Stamp
+
+
+class Prepared(NamedTuple):
+    """A value as every tier will return it, with its payload where there is a codec.
+
+    `type_id` belongs to the payload, `decoded_as` to the value.
+    """
+
+    value: object
+    payload: bytes | None = None
+    type_id: int = 0
+    decoded_as: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class Draft:
+    """A value about to be stored.
+
+    `stamp` None asserts that the value is current now; else it was loaded from `started` on, when
+    the clock stood at `stamp`. `ttl` is in seconds, None for no expiry; `cost` is the load's time
+    in seconds.
+    """
+
+    key: str
+    value: object
+    payload: bytes | None
+    type_id: int
+    decoded_as: int
+    tags: tuple[str, ...]
+    ttl: float | None
+    stamp: Stamp | None = None
+    started: float = 0.0
+    cost: float = 0.0
+    counter: bool = False
+
+
+class Mark:
+    """What the clock said at a moment: give it to `set(as_of=mark)` for a value read after it.
+
+    Awaiting a mark first brings the clock up to date, which makes a fill with it less likely to
+    be refused.
+    """
+
+    __slots__ = ("_renew", "stamp", "taken_at")
+
+    def __init__(
+        self, stamp: Stamp, taken_at: float, renew: Callable[[], Awaitable[Mark]]
+    ) -> None:
+        self.stamp = stamp
+        self.taken_at = taken_at
+        self._renew = renew
+
+    def __await__(self) -> Generator[object, None, Mark]:
+        return self._renew().__await__()
+
+    def __repr__(self) -> str:
+        return f"<Mark epoch={self.stamp.epoch} asof={self.stamp.asof}>"

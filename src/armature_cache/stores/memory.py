@@ -1,0 +1,314 @@
+"""The in-process store: bounded, expiring, shared by threads and event loops."""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Final, Self
+
+from armature_cache._runtime.aio import ASYNC
+from armature_cache._runtime.blocking import BLOCKING
+from armature_cache._time import TimeSource, boottime
+from armature_cache.clocks.local import LocalClock
+from armature_cache.clocks.replica import Replica, Stamp, Verdict
+from armature_cache.config import check_count
+from armature_cache.engine import Engine
+from armature_cache.entry import Entry
+from armature_cache.errors import CounterError, ConfigError
+from armature_cache.loading import Flights
+from armature_cache.options import TTL, resolve_ttl
+from armature_cache.stores.base import CacheStore
+from armature_cache.stores.draft import Draft, Prepared
+from armature_cache.stores.stats import CacheStats, Counters, snapshot
+
+if TYPE_CHECKING:
+    from armature_cache.clocks.base import Clock
+
+OVERHEAD: Final = 200
+INT64: Final = (-(2**63), 2**63 - 1)
+
+Guard = Callable[[Entry | None], bool]
+
+
+class InMemoryCache(CacheStore):
+    """A cache in this process, which holds any object by reference.
+
+    It keeps at most `max_entries` entries and, if given, `max_bytes` bytes (by payload size under
+    a second tier, else by an estimate), and evicts what is least likely to be read again. Expired
+    entries leave without being asked for. Safe to share between threads, event loops and faces.
+    """
+
+    max_ttl = None
+    max_load_time = 60.0
+
+    def __init__(
+        self,
+        *,
+        max_entries: int = 10_000,
+        max_bytes: int | None = None,
+        default_ttl: TTL = None,
+        time: TimeSource = boottime,
+    ) -> None:
+        self._engine = Engine(
+            max_entries=check_count("max_entries", max_entries),
+            max_bytes=None if max_bytes is None else check_count("max_bytes", max_bytes),
+        )
+        self._find = self._engine.find
+        self._weighs = max_bytes is not None
+        self.default_ttl = resolve_ttl(default_ttl, None)
+        self.time = time
+        self.bound = math.inf
+        self.runtime = ASYNC
+        self.counters = Counters()
+        self._flights = Flights(self.runtime)
+        self.clock: Clock = LocalClock()
+        self._replica: Replica = self.clock.replica
+
+    def __repr__(self) -> str:
+        return f"<InMemoryCache of {len(self._engine)} entries>"
+
+    def adopt(self, clock: Clock, bound: float) -> None:
+        """Be the first tier over a shared store: be judged by its clock."""
+        if not self._replica.own and clock.replica is not self._replica:
+            raise ConfigError(
+                "this InMemoryCache is already the first tier of another shared store; give each "
+                "TieredCache an InMemoryCache of its own",
+                field="l1",
+            )
+        if clock.replica is not self._replica:
+            self._engine.clear()
+        self.clock, self._replica, self.bound = clock, clock.replica, bound
+
+    # -- residents ---------------------------------------------------------------------------
+
+    def _peek(self, key: str) -> Entry | None:
+        entry = self._find(key)
+        if entry is None:
+            return None
+        now = self.time()
+        replica = self._replica
+        if now >= entry.dead_at or now - replica.synced_at >= self.bound:
+            return None
+        if entry.generation != replica.generation and not replica.still_valid(entry):
+            self._engine.discard(key, only=entry)
+            return None
+        entry.visits = 1
+        self.counters.hits += 1
+        return entry
+
+    def resident(self, key: str) -> Entry | None:
+        """The entry, if it is valid by what is known of the clock, trusted or not; no count."""
+        entry = self._find(key)
+        if entry is None:
+            return None
+        if self.time() >= entry.dead_at or not self._replica.still_valid(entry):
+            self._engine.discard(key, only=entry)
+            return None
+        return entry
+
+    def hold(self, entry: Entry) -> bool:
+        """Keep an entry unless a newer one of its key is here."""
+        if self._weighs:
+            entry.weight = OVERHEAD + entry.weight if entry.weight > 1 else weigh(entry)
+        stamp = entry.stamp
+        return self._engine.put(
+            entry, self.time(), guard=lambda had: had is None or had.stamp <= stamp
+        )
+
+    def discard(self, key: str) -> None:
+        """Let go of a key's entry, if there is one."""
+        self._engine.discard(key)
+
+    def drop_all(self) -> None:
+        """Let go of every entry."""
+        self._engine.clear()
+
+    # -- entry level -------------------------------------------------------------------------
+
+    def _fits(self, entry: Entry, want: object) -> bool:
+        return True
+
+    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+        await self.clock.ensure(self.bound, strong=strong)
+        now = self.time()
+        if now >= self._engine.next_expiry:
+            self._engine.expire(now, 64)
+        found: dict[str, Entry] = {}
+        for key in keys:
+            entry = self.resident(key)
+            if entry is None:
+                self.counters.misses += 1
+            else:
+                entry.visits = 1
+                self.counters.hits += 1
+                found[key] = entry
+        return found
+
+    async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
+        await self.clock.ensure(self.bound)
+        found = {key: self.resident(key) for key in keys}
+        return {key: entry for key, entry in found.items() if entry is not None}
+
+    def _prepare(self, value: object, want: object) -> Prepared:
+        return Prepared(value)
+
+    def entry_of(self, draft: Draft, stamp: Stamp, *, seen: int) -> Entry:
+        """The resident form of a draft."""
+        now = self.time()
+        return Entry(
+            draft.key,
+            draft.value,
+            asof=stamp.asof,
+            epoch=stamp.epoch,
+            tags=draft.tags,
+            created=now,
+            dead_at=math.inf if draft.ttl is None else now + draft.ttl,
+            seen=seen,
+            type_id=draft.decoded_as,
+            no_expiry=draft.ttl is None,
+            counter=draft.counter,
+        )
+
+    async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
+        return [await self._write_one(draft) for draft in drafts]
+
+    async def _write_one(self, draft: Draft) -> bool:
+        stamp = draft.stamp
+        if stamp is None:
+            sequence = await self.clock.bump((), (draft.key,))
+            stamp = draft.stamp = Stamp(self._replica.epoch, sequence)
+        entry = self.entry_of(draft, stamp, seen=self._replica.last)
+        return self._keep(entry, lambda had: had is None or had.stamp <= entry.stamp)
+
+    def _keep(self, entry: Entry, guard: Guard) -> bool:
+        """Put an entry that is still valid when the engine's lock is held."""
+        if self._weighs:
+            entry.weight = weigh(entry)
+        replica = self._replica
+
+        def admit(had: Entry | None) -> bool:
+            verdict = replica.judge(entry.key, entry.epoch, entry.asof, entry.tags)
+            if verdict is not Verdict.VALID:
+                self.counters.born_stale += 1
+                return False
+            return guard(had)
+
+        return self._engine.put(entry, self.time(), guard=admit)
+
+    async def _add(self, draft: Draft) -> bool:
+        await self.clock.ensure(self.bound)
+        old = self.resident(draft.key)
+        if old is not None:
+            return False
+        sequence = await self.clock.bump((), (draft.key,))
+        draft.stamp = Stamp(self._replica.epoch, sequence)
+        return self._swap(self.entry_of(draft, draft.stamp, seen=sequence), None)
+
+    async def _remove(self, keys: Sequence[str]) -> list[bool]:
+        had = [self.resident(key) is not None for key in keys]
+        await self.clock.bump((), keys)
+        for key in keys:
+            self._engine.discard(key)
+        return had
+
+    async def _restamp(self, key: str, ttl: float | None) -> bool:
+        await self.clock.ensure(self.bound)
+        entry = self.resident(key)
+        if entry is None:
+            return False
+        now = self.time()
+        entry.created, entry.no_expiry = now, ttl is None
+        self._engine.touch_expiry(entry, math.inf if ttl is None else now + ttl)
+        return True
+
+    async def _increment(
+        self, key: str, delta: int, ttl: float | None, tags: tuple[str, ...]
+    ) -> int:
+        while True:
+            old = self.resident(key)
+            value = 0 if old is None else old.value
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise CounterError(f"the value of {key!r} is not an integer")
+            total = value + delta
+            if not INT64[0] <= total <= INT64[1]:
+                raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
+            draft = Draft(key, total, None, 0, 0, tags if old is None else old.tags, ttl)
+            sequence = await self.clock.bump((), (key,))
+            entry = self.entry_of(draft, Stamp(self._replica.epoch, sequence), seen=sequence)
+            if old is not None:
+                entry.created, entry.dead_at = old.created, old.dead_at
+                entry.no_expiry = old.no_expiry
+            if self._swap(entry, old):
+                return total
+
+    def _swap(self, entry: Entry, old: Entry | None) -> bool:
+        """Replace exactly what was read; nothing valid, if nothing was."""
+        if old is not None:
+            return self._keep(entry, lambda had: had is old)
+        return self._keep(entry, lambda had: had is None or not self._replica.still_valid(had))
+
+    async def _invalidate(self, tags: Sequence[str]) -> None:
+        await self.clock.bump(tags)
+
+    async def _restart(self) -> None:
+        await self.clock.restart()
+        self._engine.clear()
+
+    async def _scan(self, prefix: str) -> AsyncIterator[str]:
+        await self.clock.ensure(self.bound)
+        for key in self._engine.keys():
+            if key.startswith(prefix) and self.resident(key) is not None:
+                yield key
+
+    async def _tagged_keys(self, tag: str, *, exact: bool) -> list[str]:
+        await self.clock.ensure(self.bound)
+        residents = (self.resident(key) for key in self._engine.keys())
+        return [entry.key for entry in residents if entry is not None and tag in entry.tags]
+
+    async def _live_tags(self) -> list[str]:
+        await self.clock.ensure(self.bound)
+        residents = (self.resident(key) for key in self._engine.keys())
+        return list({tag for entry in residents if entry is not None for tag in entry.tags})
+
+    def _snapshot(self) -> CacheStats:
+        self._engine.expire(self.time())
+        return snapshot(
+            "memory",
+            self.counters,
+            entries=len(self._engine),
+            weight=self._engine.weight if self._weighs else None,
+            evictions=self._engine.evictions,
+            expirations=self._engine.expirations,
+        )
+
+    async def _ping(self) -> None:
+        """Nothing to reach."""
+
+    async def _close(self) -> None:
+        self._engine.clear()
+
+    def _blocking(self) -> Self:
+        twin = copy.copy(self)
+        twin.runtime = BLOCKING
+        twin._flights = Flights(BLOCKING)
+        return twin
+
+
+def weigh(entry: Entry) -> int:
+    """An estimate of an entry's size in bytes: its key and value, two levels deep."""
+    return OVERHEAD + sys.getsizeof(entry.key) + _size(entry.value, 2)
+
+
+def _size(value: object, depth: int) -> int:
+    size = sys.getsizeof(value)
+    if depth == 0:
+        return size
+    if isinstance(value, dict):
+        parts: object = (*value.keys(), *value.values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = value
+    else:
+        parts = getattr(value, "__dict__", {}).values()
+    return size + sum(_size(part, depth - 1) for part in parts)  # type: ignore[attr-defined]

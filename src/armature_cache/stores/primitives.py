@@ -1,0 +1,133 @@
+"""What a store implements: few operations on entries, from which all the others are made."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from armature_cache.stores.stats import CacheStats, Counters
+
+if TYPE_CHECKING:
+    from armature_cache._runtime.base import Runtime
+    from armature_cache._time import TimeSource
+    from armature_cache.clocks.base import Clock
+    from armature_cache.entry import Entry
+    from armature_cache.stores.draft import Draft, Prepared
+
+logger = logging.getLogger("armature_cache")
+
+SKIP: Final = object()
+"""In place of a type: do not decode the value."""
+
+
+class EntryStore(ABC):
+    """The entry-level half of a store.
+
+    Keys and tags that arrive here are checked. Whatever returns an entry has judged it by the
+    store's clock. `bound` is the staleness bound in seconds, `max_ttl` the longest lifetime (None:
+    unbounded), `max_load_time` the longest load whose result is still stored.
+    """
+
+    runtime: Runtime
+    clock: Clock
+    time: TimeSource
+    counters: Counters
+    bound: float
+    default_ttl: float | None
+    max_ttl: float | None
+    max_load_time: float
+    supports_tags: bool = False
+    tolerant: bool = False
+    """Whether reads survive a failing shared store as misses."""
+
+    def _path(self, key: str) -> str:
+        """A key as the clock knows it."""
+        return key
+
+    def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """Tags as the clock knows them, with those that this store adds."""
+        return tags
+
+    @abstractmethod
+    def _peek(self, key: str) -> Entry | None:
+        """The entry, if it is resident in this process and valid; counts a hit. No I/O."""
+
+    @abstractmethod
+    def _fits(self, entry: Entry, want: object) -> bool:
+        """Whether a resident entry is what decoding to this type would give."""
+
+    @abstractmethod
+    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+        """The valid entries among these keys; counts hits and misses, and promotes.
+
+        The clock is trusted when this returns, by a sync sent within the bound before the call
+        or, if `strong`, after its start.
+        """
+
+    @abstractmethod
+    async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """The valid entries among these keys, without values, counts or promotion."""
+
+    @abstractmethod
+    def _prepare(self, value: object, want: object) -> Prepared:
+        """The value as it will be read back, encoded where this store encodes."""
+
+    @abstractmethod
+    async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
+        """Store values; False for a fill that was refused."""
+
+    @abstractmethod
+    async def _add(self, draft: Draft) -> bool:
+        """Store a value where none is valid, as one step."""
+
+    @abstractmethod
+    async def _remove(self, keys: Sequence[str]) -> list[bool]:
+        """Delete keys, against loads in flight too; whether each had a valid entry."""
+
+    @abstractmethod
+    async def _restamp(self, key: str, ttl: float | None) -> bool:
+        """Give a valid entry a new lifetime; False where there is none."""
+
+    @abstractmethod
+    async def _increment(
+        self, key: str, delta: int, ttl: float | None, tags: tuple[str, ...]
+    ) -> int:
+        """Add to an integer, as one step; creates it with `ttl` and `tags`."""
+
+    @abstractmethod
+    async def _invalidate(self, tags: Sequence[str]) -> None:
+        """Make every entry with one of these tags invalid."""
+
+    @abstractmethod
+    async def _restart(self) -> None:
+        """Make every entry of the whole namespace invalid, and free what this process holds."""
+
+    @abstractmethod
+    def _scan(self, prefix: str) -> AsyncIterator[str]:
+        """The keys of valid entries that begin with `prefix`, in no order."""
+
+    @abstractmethod
+    async def _tagged_keys(self, tag: str, *, exact: bool) -> list[str]:
+        """The keys of valid entries with this tag; `exact` looks at every entry there is."""
+
+    @abstractmethod
+    async def _live_tags(self) -> list[str]:
+        """The tags of valid entries, hidden ones included."""
+
+    @abstractmethod
+    def _snapshot(self) -> CacheStats:
+        """The counts of this store and of the tiers below."""
+
+    @abstractmethod
+    async def _ping(self) -> None:
+        """Reach the shared store once; raises `BackendError`."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Let go of connections and background work."""
+
+    @abstractmethod
+    def _blocking(self) -> EntryStore:
+        """The same store for threads: shares residents and clock."""

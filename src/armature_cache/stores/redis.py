@@ -1,0 +1,176 @@
+"""The store on a Redis or Valkey server."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
+
+from armature_cache._runtime.aio import ASYNC
+from armature_cache._runtime.blocking import BLOCKING
+from armature_cache._time import TimeSource, boottime
+from armature_cache.clocks.hints import Listener
+from armature_cache.clocks.redis import RedisClock, ServerReplica, replica_of
+from armature_cache.codecs.msgpack import MessagePackCodec
+from armature_cache.config import CacheConfig
+from armature_cache.errors import ConfigError
+from armature_cache.loading import Flights
+from armature_cache.redisio import connect
+from armature_cache.redisio.names import Names
+from armature_cache.redisio.port import checked
+from armature_cache.stores.redis_entries import RedisEntries
+from armature_cache.stores.stats import CacheStats, Counters, snapshot
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+    from armature_cache._runtime.base import Runtime
+    from armature_cache.codecs.base import Codec
+    from armature_cache.redisio.blocking import BlockingPort
+    from armature_cache.redisio.port import Port
+
+
+class RedisCache(RedisEntries):
+    """A cache on a Redis or Valkey server, shared by any number of processes.
+
+    The constructor does no I/O. Values are encoded by `codec` (MessagePack by default). Reads are
+    judged by a replica of the server's tag clock that is never older than
+    `config.staleness_bound`.
+    """
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        *,
+        codec: Codec | None = None,
+        time: TimeSource = boottime,
+    ) -> None:
+        if not isinstance(config, CacheConfig):
+            raise ConfigError(
+                'RedisCache takes a CacheConfig: RedisCache(CacheConfig.redis("redis://..."))',
+                field="config",
+            )
+        self._client: redis.asyncio.Redis | redis.Redis | None = None
+        self._open(config, connect.async_port(config, time), ASYNC, codec, time)
+
+    @classmethod
+    def from_client(
+        cls,
+        client: redis.asyncio.Redis,
+        *,
+        config: CacheConfig | None = None,
+        codec: Codec | None = None,
+        time: TimeSource = boottime,
+    ) -> Self:
+        """A cache over a client that the caller made, and closes.
+
+        `config` gives everything but the address: namespace, lifetimes, timeouts and bounds.
+        """
+        self = cls.__new__(cls)
+        settings = config or CacheConfig.redis(connect.url_of(client))
+        self._client = client
+        self._open(settings, connect.async_port_of(client, settings, time), ASYNC, codec, time)
+        return self
+
+    @classmethod
+    def over_blocking(
+        cls,
+        client: redis.Redis,
+        config: CacheConfig | None,
+        codec: Codec | None,
+        time: TimeSource,
+    ) -> Self:
+        """What stands behind the sync face's `from_client`."""
+        self = cls.__new__(cls)
+        settings = config or CacheConfig.redis(connect.url_of(client))
+        self._client = client
+        port = connect.blocking_port_of(client, settings, time)
+        self._open(settings, port, BLOCKING, codec, time)
+        return self
+
+    def _open(
+        self,
+        config: CacheConfig,
+        port: Port,
+        runtime: Runtime,
+        codec: Codec | None,
+        time: TimeSource,
+    ) -> None:
+        self.config = config
+        self.codec = codec or MessagePackCodec()
+        self.time = time
+        self.bound = config.staleness_bound
+        self.default_ttl = config.default_ttl
+        self.max_ttl = config.max_ttl
+        self.max_load_time = config.max_load_time
+        self.counters = Counters()
+        self._replica: ServerReplica = replica_of(self._place())
+        self._attach(port, runtime)
+
+    def _attach(self, port: Port, runtime: Runtime) -> None:
+        self._names = Names(self.config.namespace)
+        self._port = port
+        self.runtime = runtime
+        self._flights = Flights(runtime)
+        self.clock = RedisClock(
+            self._replica, port, self._names, self.config, runtime, self.time, self._listen()
+        )
+
+    def _listen(self) -> Listener | None:
+        """The listener of the replica, which all stores over it share."""
+        if not self.config.hints:
+            return None
+        replica = self._replica
+        known = replica.listener() if replica.listener is not None else None
+        if known is None:
+            known = Listener(_ears(self), self.time)
+            replica.listener = weakref.ref(known)
+        return known
+
+    def _place(self) -> str:
+        if self._client is None:
+            return connect.place_of(self.config)
+        return connect.place_of_client(self._client, self.config)
+
+    def __repr__(self) -> str:
+        return f"<RedisCache {self._port.backend} namespace={self.config.namespace!r}>"
+
+    def _snapshot(self) -> CacheStats:
+        return snapshot("redis", self.counters, syncs=self.clock.syncs)
+
+    async def _ping(self) -> None:
+        checked(await self._port.send([("PING",)]), self._port.backend)
+
+    async def _close(self) -> None:
+        try:
+            if self._replica.unsent:
+                await self.clock.flush()
+        finally:
+            self.clock.retire()
+            await self._port.aclose()
+
+    def _blocking(self) -> RedisCache:
+        twin = copy.copy(self)
+        twin._attach(_background_port(self._client, self.config, self.time), BLOCKING)
+        return twin
+
+
+def _background_port(
+    client: redis.asyncio.Redis | redis.Redis | None, config: CacheConfig, time: TimeSource
+) -> BlockingPort:
+    if client is None:
+        return connect.blocking_port(config, time)
+    return connect.blocking_twin(client, config, time)
+
+
+def _ears(store: RedisCache) -> Callable[[], tuple[RedisClock, BlockingPort]]:
+    """Makes the listener's own port and clock; keeps nothing of the store alive but settings."""
+    client, config, time, replica = store._client, store.config, store.time, store._replica
+
+    def make() -> tuple[RedisClock, BlockingPort]:
+        port = _background_port(client, config, time)
+        return RedisClock(replica, port, Names(config.namespace), config, BLOCKING, time), port
+
+    return make

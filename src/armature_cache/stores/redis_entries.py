@@ -1,0 +1,357 @@
+"""Entries on a Redis or Valkey server: how each operation is one script or one pipeline."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from armature_cache import envelope
+from armature_cache.clocks.digest import digest
+from armature_cache.clocks.replica import Verdict
+from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
+from armature_cache.entry import Entry
+from armature_cache.envelope import Envelope, Flag
+from armature_cache.errors import (
+    BackendUnavailable,
+    CounterError,
+    UndecodablePayload,
+    ValueTooLarge,
+)
+from armature_cache.redisio import scripts
+from armature_cache.redisio.port import Command, checked
+from armature_cache.stores.draft import Draft, Prepared
+from armature_cache.stores.primitives import SKIP
+from armature_cache.stores.redis_listing import RedisListing
+
+if TYPE_CHECKING:
+    from armature_cache.codecs.base import Codec
+
+_HEAD: Final = 1024
+_ATTEMPTS: Final = 16
+
+
+class RedisEntries(RedisListing):
+    """The entry-level operations of `RedisCache`."""
+
+    codec: Codec
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _peek(self, key: str) -> Entry | None:
+        return None
+
+    def _fits(self, entry: Entry, want: object) -> bool:
+        wanted = self.codec.type_id(want)
+        if wanted:
+            return wanted == entry.type_id
+        return not isinstance(want, type) or isinstance(entry.value, want)
+
+    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+        found = {
+            entry.key: entry
+            for entry, sealed in await self._judged(keys, strong=strong)
+            if self._decode(entry, sealed, want)
+        }
+        self.counters.hits += len(found)
+        self.counters.misses += len(keys) - len(found)
+        return found
+
+    async def _judged(
+        self, keys: Sequence[str], *, strong: bool
+    ) -> list[tuple[Entry, Envelope]]:
+        """The valid entries among these keys, not decoded yet; one round trip as a rule."""
+        names = [self._names.value(key) for key in keys]
+        read: Command = ("GET", names[0]) if len(names) == 1 else ("MGET", *names)
+        (reply,), seen = await self.clock.read([read], self.bound, strong=strong)
+        raws = [reply] if len(names) == 1 else reply
+        return await self._judge(keys, raws, seen)
+
+    async def _judge(
+        self, keys: Sequence[str], raws: Sequence[bytes | None], seen: int
+    ) -> list[tuple[Entry, Envelope]]:
+        sealed = []
+        for key, raw in zip(keys, raws, strict=True):
+            parsed = envelope.parse(key, raw) if raw is not None else None
+            if parsed is None:
+                self.counters.undecodable += raw is not None
+            elif not parsed.tombstone:
+                sealed.append((key, parsed))
+        judged = await self._sift(sealed)
+        return [(self._entry(key, parsed, seen), parsed) for key, parsed in judged]
+
+    async def _sift(self, sealed: list[tuple[str, Envelope]]) -> list[tuple[str, Envelope]]:
+        """Those that are valid, asking the server where the replica cannot tell."""
+        verdicts = self._verdicts(sealed)
+        if Verdict.AHEAD in verdicts:
+            await self.clock.resync()
+            verdicts = self._verdicts(sealed)
+        if Verdict.UNKNOWN in verdicts:
+            unsure = [
+                item for item, verdict in zip(sealed, verdicts, strict=True)
+                if verdict is Verdict.UNKNOWN
+            ]  # fmt: skip
+            tags = list(dict.fromkeys(tag for _, parsed in unsure for tag in parsed.tags))
+            scores = await self.clock.scores(tags)
+            verdicts = [
+                Verdict.VALID
+                if verdict is Verdict.UNKNOWN and self._newer(parsed, scores)
+                else verdict
+                for (_, parsed), verdict in zip(sealed, self._verdicts(sealed), strict=True)
+            ]
+        return [
+            item for item, verdict in zip(sealed, verdicts, strict=True)
+            if verdict is Verdict.VALID
+        ]  # fmt: skip
+
+    def _verdicts(self, sealed: list[tuple[str, Envelope]]) -> list[Verdict]:
+        judge = self._replica.judge
+        return [judge(key, parsed.epoch, parsed.asof, parsed.tags) for key, parsed in sealed]
+
+    def _newer(self, parsed: Envelope, scores: dict[bytes, int]) -> bool:
+        return parsed.epoch == self._replica.epoch and all(
+            scores.get(digest(tag), 0) <= parsed.asof for tag in parsed.tags
+        )
+
+    def _entry(self, key: str, parsed: Envelope, seen: int) -> Entry:
+        replica = self._replica
+        return Entry(
+            key,
+            None,
+            asof=parsed.asof,
+            epoch=parsed.epoch,
+            tags=parsed.tags,
+            created=(parsed.created - replica.server_ahead) / 1000,
+            dead_at=(parsed.dead_at - replica.server_ahead) / 1000,
+            seen=seen,
+            type_id=parsed.type_id,
+            weight=len(parsed.payload),
+            no_expiry=parsed.no_expiry,
+            counter=parsed.counter,
+        )
+
+    def _decode(self, entry: Entry, parsed: Envelope, want: object) -> bool:
+        """Put the decoded value into the entry; False, and counted, if that cannot be done."""
+        try:
+            if parsed.codec == COUNTER_CODE:
+                entry.value = decode_counter(parsed.payload)
+            elif parsed.codec == self.codec.code and want is not SKIP:
+                entry.value = self.codec.decode(parsed.payload, parsed.type_id, want)
+                if want is not None:
+                    entry.type_id = self.codec.type_id(want)
+            else:
+                raise UndecodablePayload(f"written with codec {parsed.codec}")
+        except UndecodablePayload:
+            self.counters.undecodable += 1
+            return False
+        return True
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _prepare(self, value: object, want: object) -> Prepared:
+        payload, type_id = self.codec.encode(value, want)
+        limit = self.config.max_value_bytes
+        if len(payload) > limit:
+            raise ValueTooLarge(
+                f"the value has {len(payload)} bytes encoded, more than max_value_bytes={limit}; "
+                "store it in parts, or raise the limit",
+                size=len(payload),
+                limit=limit,
+            )
+        value = self.codec.decode(payload, type_id, want)
+        decoded_as = type_id if want is None else self.codec.type_id(want)
+        return Prepared(value, payload, type_id, decoded_as)
+
+    async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
+        await self._declare(drafts)
+        fills = [draft for draft in drafts if draft.stamp is not None]
+        explicit = [draft for draft in drafts if draft.stamp is None]
+        stored = {id(draft): True for draft in explicit}
+        if explicit:
+            await self._assert(explicit)
+        if fills:
+            answer = await self._port.send([self._fill_command(draft) for draft in fills])
+            for draft, outcome in zip(fills, checked(answer, self._port.backend), strict=True):
+                stored[id(draft)] = outcome == 1
+                if outcome == 0 and draft.stamp is not None:
+                    self.clock.suspect(draft.stamp)
+        return [stored[id(draft)] for draft in drafts]
+
+    async def _assert(self, drafts: Sequence[Draft]) -> None:
+        """Store values as current now; what was not acknowledged counts as deleted."""
+        keys = [draft.key for draft in drafts]
+        with self.clock.held(keys):
+            makes = [functools.partial(self._set_command, draft, b"*") for draft in drafts]
+            replies = await self.clock.run_all(makes)
+        for draft, reply in zip(drafts, replies, strict=True):
+            draft.stamp = self.clock.stamp_of(reply)
+
+    async def _declare(self, drafts: Sequence[Draft]) -> None:
+        longest = max(self._life(draft) for draft in drafts)
+        if longest > self._replica.declared_ttl:
+            await self.clock.declare(longest)
+
+    def _life(self, draft: Draft) -> int:
+        ttl = self.config.max_ttl if draft.ttl is None else draft.ttl
+        return max(1, round(ttl * 1000))
+
+    def _sealed(self, draft: Draft) -> tuple[bytes, int, int]:
+        """The envelope of a draft, its life and its end, in ms."""
+        life = self._life(draft)
+        now = int(self.time() * 1000 + self._replica.server_behind)
+        flags = (Flag.NO_EXPIRY if draft.ttl is None else 0) | (
+            Flag.COUNTER if draft.counter else 0
+        )
+        epoch, asof = draft.stamp or (0, 0)
+        sealed = Envelope(
+            asof=asof,
+            epoch=epoch,
+            flags=int(flags),
+            created=now,
+            fresh_until=now + life,
+            dead_at=now + life,
+            cost=int(draft.cost * 1_000_000),
+            codec=COUNTER_CODE if draft.counter else self.codec.code,
+            type_id=draft.type_id,
+            tags=draft.tags,
+            payload=draft.payload or b"",
+        )
+        return envelope.build(draft.key, sealed), life, now + life
+
+    def _fill_command(self, draft: Draft) -> Command:
+        names = self._names
+        packed, life, dead_at = self._sealed(draft)
+        epoch, asof = draft.stamp or (0, 0)
+        latest = draft.started + self.max_load_time * 1.5
+        return scripts.FILL(
+            [names.value(draft.key), names.registry, *map(names.index, draft.tags)],
+            epoch,
+            asof,
+            envelope.VERSION,
+            int(latest * 1000 + self._replica.server_behind),
+            life,
+            dead_at,
+            draft.key,
+            packed,
+            *draft.tags,
+        )
+
+    def _set_command(self, draft: Draft, expected: bytes) -> Command:
+        packed, life, dead_at = self._sealed(draft)
+        return self.clock.set_command(
+            draft.key, packed, draft.tags, expected=expected, life=life, dead_at=dead_at
+        )
+
+    async def _swap(self, draft: Draft, expected: bytes) -> bool:
+        """Store a value as current now if the stored stamp is still the expected one."""
+        await self._declare([draft])
+        with self.clock.held([draft.key]):
+            reply = await self.clock.run(functools.partial(self._set_command, draft, expected))
+        if reply[0] == b"CHANGED":
+            return False
+        draft.stamp = self.clock.stamp_of(reply)
+        return True
+
+    async def _look_at(self, key: str) -> tuple[bytes, tuple[Entry, Envelope] | None]:
+        """What is stored: its stamp as bytes ('' for nothing), and the entry if it is valid."""
+        read: Command = ("GET", self._names.value(key))
+        (raw,), seen = await self.clock.read([read], self.bound, strong=False)
+        judged = await self._judge([key], [raw], seen)
+        return (raw or b"")[envelope.STAMP_AT : envelope.BODY_AT], judged[0] if judged else None
+
+    async def _add(self, draft: Draft) -> bool:
+        for _ in range(_ATTEMPTS):
+            stamp, current = await self._look_at(draft.key)
+            if current is not None:
+                return False
+            if await self._swap(draft, stamp):
+                return True
+        raise self._contended(draft.key)
+
+    async def _restamp(self, key: str, ttl: float | None) -> bool:
+        for _ in range(_ATTEMPTS):
+            stamp, current = await self._look_at(key)
+            if current is None:
+                return False
+            _, sealed = current
+            draft = Draft(
+                key, None, bytes(sealed.payload), sealed.type_id, 0, sealed.tags, ttl,
+                counter=sealed.counter,
+            )  # fmt: skip
+            if await self._swap(draft, stamp):
+                return True
+        raise self._contended(key)
+
+    async def _remove(self, keys: Sequence[str]) -> list[bool]:
+        heads = await self.clock.invalidate((), keys)
+        had = []
+        for key, head in zip(keys, heads, strict=True):
+            parsed = envelope.parse_head(head)
+            had.append(
+                parsed is not None
+                and not parsed.tombstone
+                and parsed.dead_at > self.time() * 1000 + self._replica.server_behind
+                and self._replica.was_valid(parsed.epoch, parsed.asof, parsed.tags)
+            )
+        return had
+
+    async def _increment(
+        self, key: str, delta: int, ttl: float | None, tags: tuple[str, ...]
+    ) -> int:
+        await self.clock.ensure(self.bound)
+        least = self._replica.least_asof(key, tags)
+        packed_tags = envelope.pack_tags(tags)
+        outcome = await self._add_to(key, delta, least, packed_tags, b"")
+        for _ in range(_ATTEMPTS):
+            if outcome is not None:
+                return outcome
+            stamp, current = await self._look_at(key)
+            if current is None:
+                draft = self._counter(key, delta, ttl, tags)
+            elif current[0].counter:
+                outcome = await self._add_to(key, delta, 0, b"", stamp)
+                continue
+            else:
+                draft = self._converted(key, delta, current)
+            if await self._swap(draft, stamp):
+                return int(draft.payload or b"0")
+        raise self._contended(key)
+
+    async def _add_to(
+        self, key: str, delta: int, least: int, tags: bytes, stamp: bytes
+    ) -> int | None:
+        command = scripts.INCREMENT(
+            [self._names.value(key), self._names.scratch(key)],
+            self._replica.epoch, least, tags, stamp, _in_range(key, delta),
+        )  # fmt: skip
+        answer = await self._port.send([command], retry=False)
+        (reply,) = checked(answer, self._port.backend)
+        if reply[0] == -1:
+            raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
+        return int(reply[1]) if reply[0] == 1 else None
+
+    def _counter(
+        self, key: str, total: int, ttl: float | None, tags: tuple[str, ...]
+    ) -> Draft:
+        payload = b"%d" % _in_range(key, total)
+        return Draft(key, None, payload, 0, 0, tags, ttl, counter=True)
+
+    def _converted(self, key: str, delta: int, current: tuple[Entry, Envelope]) -> Draft:
+        entry, sealed = current
+        self._decode(entry, sealed, None)
+        if not isinstance(entry.value, int) or isinstance(entry.value, bool):
+            raise CounterError(f"the value of {key!r} is not an integer")
+        left = None if entry.no_expiry else max(0.001, entry.dead_at - self.time())
+        return self._counter(key, entry.value + delta, left, entry.tags)
+
+    def _contended(self, key: str) -> BackendUnavailable:
+        return BackendUnavailable(
+            f"{key!r} changed under {_ATTEMPTS} attempts; too many writers at once",
+            backend=self._port.backend,
+        )
+
+
+def _in_range(key: str, number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
+    return number

@@ -1,0 +1,165 @@
+"""Looking into a Redis or Valkey server: headers, scans, and the listing index of tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from armature_cache import envelope
+from armature_cache.entry import Entry
+from armature_cache.envelope import Envelope
+from armature_cache.redisio import scripts
+from armature_cache.redisio.port import Command, checked
+from armature_cache.stores.base import CacheStore
+
+if TYPE_CHECKING:
+    from armature_cache.clocks.redis import RedisClock, ServerReplica
+    from armature_cache.config import CacheConfig
+    from armature_cache.redisio.names import Names
+    from armature_cache.redisio.port import Port
+
+_HEAD: Final = 1024
+_PAGE: Final = 500
+_PROOFS: Final = 8
+
+
+class RedisListing(CacheStore):
+    """The listing half of `RedisCache`: no value is decoded here."""
+
+    config: CacheConfig
+    clock: RedisClock
+    _names: Names
+    _port: Port
+    _replica: ServerReplica
+
+    async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        for at in range(0, len(keys), _PAGE):
+            page = keys[at : at + _PAGE]
+            sealed = [
+                (key, head)
+                for key, head in zip(page, await self._heads(page), strict=True)
+                if head is not None and not head.tombstone
+            ]
+            for key, head in await self._sift(sealed):
+                found[key] = self._entry(key, head, 0)
+        return found
+
+    async def _heads(self, keys: Sequence[str]) -> list[Envelope | None]:
+        """The headers of several values; two round trips where tags are long."""
+        names = [self._names.value(key) for key in keys]
+        reads: list[Command] = [("GETRANGE", name, 0, _HEAD - 1) for name in names]
+        raws, _ = await self.clock.read(reads, self.bound, strong=False)
+        long = [
+            at for at, raw in enumerate(raws)
+            if len(raw) == _HEAD and envelope.head_size(raw) > _HEAD
+        ]  # fmt: skip
+        if long:
+            more: list[Command] = [
+                ("GETRANGE", names[at], 0, envelope.head_size(raws[at]) - 1) for at in long
+            ]
+            answer = await self._port.send(more)
+            for at, raw in zip(long, checked(answer, self._port.backend), strict=True):
+                raws[at] = raw
+        return [envelope.parse_head(raw) for raw in raws]
+
+    async def _sift(self, sealed: list[tuple[str, Envelope]]) -> list[tuple[str, Envelope]]:
+        raise NotImplementedError
+
+    def _entry(self, key: str, parsed: Envelope, seen: int) -> Entry:
+        raise NotImplementedError
+
+    async def _invalidate(self, tags: Sequence[str]) -> None:
+        await self.clock.bump(tags)
+
+    async def _restart(self) -> None:
+        await self.clock.restart()
+
+    async def _scan(self, prefix: str) -> AsyncIterator[str]:
+        start = self._names.value_prefix
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start + prefix) + "*"
+        cursor, seen = b"0", set[str]()
+        while True:
+            command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE)
+            ((cursor, names),) = checked(await self._port.send([command]), self._port.backend)
+            keys = [
+                key
+                for key in (_decoded(name[len(start.encode()) :]) for name in names)
+                if key is not None and key not in seen
+            ]
+            seen.update(keys)
+            for key in await self._probe(list(dict.fromkeys(keys))):
+                yield key
+            if cursor == b"0":
+                return
+
+    async def _tagged_keys(self, tag: str, *, exact: bool) -> list[str]:
+        if exact:
+            return await self._search(tag)
+        index = self._names.index(tag)
+        command: Command = ("ZRANGEBYSCORE", index, self._now(), "+inf", "WITHSCORES")
+        (reply,) = checked(await self._port.send([command]), self._port.backend)
+        scores = pairs(reply)
+        keys = [key for key in map(_decoded, scores) if key is not None]
+        alive = await self._probe(keys)
+        listed = [key for key, entry in alive.items() if tag in entry.tags]
+        await self._prune(index, scores, {key.encode() for key in listed})
+        return listed
+
+    async def _search(self, tag: str) -> list[str]:
+        """Look at every value there is: what an evicted index no longer lists."""
+        keys = [key async for key in self._scan("")]
+        return [key for key, entry in (await self._probe(keys)).items() if tag in entry.tags]
+
+    async def _prune(self, index: str, scores: dict[bytes, bytes], alive: set[bytes]) -> None:
+        """Drop index members that are dead, unless they were written again meanwhile."""
+        dead = [member for member in scores if member not in alive]
+        commands: list[Command] = []
+        for at in range(0, len(dead), _PAGE):
+            parts = [part for member in dead[at : at + _PAGE] for part in (member, scores[member])]
+            commands.append(scripts.PRUNE([index], *parts))
+        if commands:
+            checked(await self._port.send(commands), self._port.backend)
+
+    async def _live_tags(self) -> list[str]:
+        command: Command = ("ZRANGEBYSCORE", self._names.registry, self._now(), "+inf")
+        (reply,) = checked(await self._port.send([command]), self._port.backend)
+        names = [name for name in map(_decoded, reply) if name is not None]
+        live: list[str] = []
+        for at in range(0, len(names), _PAGE):
+            live += await self._proven(names[at : at + _PAGE])
+        return live
+
+    async def _proven(self, names: list[str]) -> list[str]:
+        """Those tags of which a valid entry was seen."""
+        now = self._now()
+        reads: list[Command] = [
+            ("ZREVRANGEBYSCORE", self._names.index(name), "+inf", now, "LIMIT", 0, _PROOFS)
+            for name in names
+        ]
+        listed = checked(await self._port.send(reads), self._port.backend)
+        keys = {key for members in listed for key in map(_decoded, members) if key is not None}
+        seen = {tag for entry in (await self._probe(list(keys))).values() for tag in entry.tags}
+        proven = [name for name in names if name in seen]
+        for name, members in zip(names, listed, strict=True):
+            if name not in seen and len(members) == _PROOFS:
+                proven += [name] if await self._tagged_keys(name, exact=False) else []
+        return proven
+
+    def _now(self) -> int:
+        return int(self.time() * 1000 + self._replica.server_behind)
+
+
+def pairs(reply: list[bytes]) -> dict[bytes, bytes]:
+    """Members and scores of a sorted set, from RESP2 or RESP3."""
+    if reply and isinstance(reply[0], list | tuple):
+        return {member: b"%d" % int(score) for member, score in reply}
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _decoded(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,270 @@
+"""The methods of a store that take one key, and what all writes have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from armature_cache import leases
+from armature_cache._missing import UNSET, Unset
+from armature_cache.errors import BackendError, ConfigError, TagsNotSupported
+from armature_cache.leases import held
+from armature_cache.options import (
+    TTL,
+    Consistency,
+    check_consistency,
+    check_key,
+    resolve_tags,
+    resolve_ttl,
+)
+from armature_cache.stores.draft import Draft, Mark
+from armature_cache.stores.primitives import EntryStore
+
+if TYPE_CHECKING:
+    from armature_cache.clocks.replica import Stamp
+    from armature_cache.entry import Entry
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class SingleMethods(EntryStore):
+    """One key at a time."""
+
+    # -- reading -----------------------------------------------------------------------------
+
+    @overload
+    async def get(
+        self, key: str, default: None = None, *, consistency: Consistency = "bounded"
+    ) -> Any: ...
+    @overload
+    async def get(self, key: str, default: D, *, consistency: Consistency = "bounded") -> Any: ...
+    @overload
+    async def get(
+        self,
+        key: str,
+        default: None = None,
+        *,
+        type: type[T],  # noqa: A002 - the word of the API
+        consistency: Consistency = "bounded",
+    ) -> T | None: ...
+    @overload
+    async def get(
+        self,
+        key: str,
+        default: D,
+        *,
+        type: type[T],  # noqa: A002
+        consistency: Consistency = "bounded",
+    ) -> T | D: ...
+    async def get(
+        self,
+        key: str,
+        default: object = None,
+        *,
+        type: object = None,  # noqa: A002
+        consistency: Consistency = "bounded",
+    ) -> Any:
+        """The value of a key, or `default` when there is none.
+
+        `type` is what the value is decoded to where values are stored as bytes; an entry that
+        does not decode to it is a miss. `consistency="strong"` asks the shared store now, so that
+        nothing is returned that was invalidated before this call began.
+        """
+        if consistency == "bounded":
+            entry = self._peek(key)
+            if entry is not None and (type is None or self._fits(entry, type)):
+                if held():
+                    leases.withdraw(self.clock.replica, self._path(key))
+                return entry.value
+        strong = check_consistency(consistency)
+        found = await self._fetch((check_key(key),), type, strong=strong)
+        replica = self.clock.replica
+        if key in found:
+            if held():
+                leases.withdraw(replica, self._path(key))
+            return found[key].value
+        leases.leave(replica, self._path(key), await self._stamp(), self.time())
+        return default
+
+    async def exists(self, key: str, *, consistency: Consistency = "bounded") -> bool:
+        """Whether a key has a valid entry."""
+        return key in await self._look((check_key(key),), consistency)
+
+    async def ttl(self, key: str, *, consistency: Consistency = "bounded") -> float | None:
+        """The seconds that a key's entry has left: None if absent, `math.inf` without expiry."""
+        return self._left((await self._look((check_key(key),), consistency)).get(key))
+
+    async def _look(self, keys: Sequence[str], consistency: Consistency) -> dict[str, Entry]:
+        if check_consistency(consistency):
+            await self.clock.ensure(self.bound, strong=True)
+        return await self._probe(keys)
+
+    def _left(self, entry: Entry | None) -> float | None:
+        if entry is None:
+            return None
+        return math.inf if entry.no_expiry else max(0.0, entry.dead_at - self.time())
+
+    # -- writing -----------------------------------------------------------------------------
+
+    async def set(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        as_of: Mark | None | Unset = UNSET,
+        type: object = None,  # noqa: A002
+    ) -> None:
+        """Store a value.
+
+        After a get-miss of the key in the same context, the value counts as read after that miss,
+        and an invalidation since then wins over it. Otherwise it is taken as current now.
+        `as_of=mark` says when it was read; `as_of=None` insists that it is current now.
+        """
+        draft = self._draft(key, value, ttl, tags, type)
+        self._date(draft, as_of)
+        await self._store([draft])
+
+    async def add(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,  # noqa: A002
+    ) -> bool:
+        """Store a value only if the key has no valid entry; whether it was stored."""
+        draft = self._draft(key, value, ttl, tags, type)
+        leases.withdraw(self.clock.replica, self._path(key))
+        added = await self._add(draft)
+        self.counters.sets += added
+        return added
+
+    async def delete(self, key: str) -> bool:
+        """Delete a key; whether it had a valid entry. A load in flight will not bring it back."""
+        (had,) = await self._delete((check_key(key),))
+        return had
+
+    async def _delete(self, keys: Sequence[str]) -> list[bool]:
+        for key in keys:
+            if held():
+                leases.withdraw(self.clock.replica, self._path(key))
+        had = await self._remove(keys)
+        self.counters.deletes += sum(had)
+        return had
+
+    async def expire(self, key: str, ttl: TTL) -> bool:
+        """Give a key's entry a new lifetime from now; False if there is none."""
+        return await self._restamp(check_key(key), self._lifetime(ttl))
+
+    async def increment(
+        self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET
+    ) -> int:
+        """Add to a 64-bit integer as one step and return the sum; an absent key counts as 0.
+
+        `ttl` applies when the key is created; an existing lifetime stays. Raises `CounterError`
+        for a value that is not an integer and for an overflow.
+        """
+        if not isinstance(delta, int) or isinstance(delta, bool):
+            raise ConfigError(f"delta is an int, not {delta!r}", field="delta")
+        leases.withdraw(self.clock.replica, self._path(check_key(key)))
+        return await self._increment(key, delta, self._lifetime(ttl), ())
+
+    async def decrement(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
+        """`increment` by the negative of `delta`."""
+        return await self.increment(key, -delta, ttl=ttl)
+
+    async def clear(self) -> None:
+        """Drop every entry of this namespace and of those within it; never the whole server."""
+        leases.withdraw_all(self.clock.replica)
+        await self._restart()
+
+    # -- the clock ---------------------------------------------------------------------------
+
+    def mark(self) -> Mark:
+        """What the clock says now, to be given to `set(as_of=...)` for a value read after it."""
+        return Mark(self.clock.replica.stamp(), self.time(), self._marked)
+
+    async def _marked(self) -> Mark:
+        await self.clock.ensure(self.bound)
+        return self.mark()
+
+    async def _stamp(self) -> Stamp:
+        replica = self.clock.replica
+        if replica.behind:
+            try:
+                await self.clock.ensure(self.bound, strong=True)
+            except BackendError:
+                self.counters.errors += 1
+        return replica.stamp()
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def _lifetime(self, ttl: TTL | Unset) -> float | None:
+        if ttl is UNSET:
+            return self.default_ttl
+        return resolve_ttl(ttl, None, limit=self.max_ttl)
+
+    def _check_tags(self, tags: tuple[str, ...]) -> None:
+        if tags and not self.supports_tags:
+            raise TagsNotSupported(
+                f"{type(self).__name__} has no tags; wrap it: TaggedCache({type(self).__name__}"
+                "(...)), and with two tiers TaggedCache(TieredCache(l1, l2))"
+            )
+
+    def _draft(
+        self,
+        key: str,
+        value: object,
+        ttl: TTL | Unset,
+        tags: str | Iterable[str],
+        want: object,
+    ) -> Draft:
+        named = resolve_tags(tags)
+        self._check_tags(named)
+        check_key(key)
+        lifetime = self._lifetime(ttl)
+        return Draft(key, *self._prepare(value, want), named, lifetime)
+
+    def _date(self, draft: Draft, as_of: Mark | None | Unset) -> None:
+        """Say whether a draft is a fill, and since when."""
+        replica = self.clock.replica
+        if as_of is UNSET:
+            lease = leases.take(replica, self._path(draft.key), self.time()) if held() else None
+            if lease is not None:
+                draft.stamp, draft.started = lease.stamp, lease.taken_at
+            return
+        leases.withdraw(replica, self._path(draft.key))
+        if isinstance(as_of, Mark):
+            draft.stamp, draft.started = as_of.stamp, as_of.taken_at
+        elif as_of is not None:
+            raise ConfigError("as_of is a mark from mark(), or None", field="as_of")
+
+    async def _store(self, drafts: Sequence[Draft]) -> None:
+        """Write drafts; a fill that fails on a tolerant store is only counted."""
+        now = self.time()
+        replica = self.clock.replica
+        kept = []
+        for draft in drafts:
+            stamp = draft.stamp
+            if stamp is not None and (
+                now - draft.started > self.max_load_time or stamp.epoch != replica.epoch
+            ):
+                self.counters.refused += 1
+            else:
+                kept.append(draft)
+        if not kept:
+            return
+        try:
+            stored = await self._write(kept)
+        except BackendError:
+            self.counters.errors += 1
+            if not self.tolerant or any(draft.stamp is None for draft in kept):
+                raise
+            return
+        self.counters.sets += sum(stored)
+        self.counters.refused += len(stored) - sum(stored)

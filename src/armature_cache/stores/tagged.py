@@ -1,0 +1,87 @@
+"""Tags over any store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from armature_cache import leases
+from armature_cache._missing import UNSET, Unset
+from armature_cache.options import TTL, check_key, check_tag, resolve_tags
+from armature_cache.stores.namespaced import NamespacedCache
+from armature_cache.stores.wrapper import Wrapper
+
+if TYPE_CHECKING:
+    from armature_cache.stores.draft import Mark
+
+
+class TaggedCache(Wrapper):
+    """Any store, with tags: one call invalidates every entry that carries a tag.
+
+    An invalidation costs one round trip whatever the number of entries, reaches every process
+    that shares the store within the staleness bound, and beats loads in flight.
+    """
+
+    def _wrap(self) -> None:
+        super()._wrap()
+        self.supports_tags = True
+
+    async def set_with_tags(
+        self,
+        key: str,
+        value: object,
+        tags: str | Iterable[str],
+        ttl: TTL | Unset = UNSET,
+        *,
+        as_of: Mark | None | Unset = UNSET,
+        type: object = None,  # noqa: A002
+    ) -> None:
+        """Store a value with tags: `set(key, value, tags=tags, ttl=ttl)`."""
+        await self.set(key, value, tags=tags, ttl=ttl, as_of=as_of, type=type)
+
+    async def invalidate_tag(self, tag: str) -> None:
+        """Invalidate every entry that carries this tag, in every process.
+
+        Here at once, elsewhere within the staleness bound after this returns. Raises
+        `InvalidationError` when the shared store did not acknowledge; the tag is dead in this
+        process then, and is sent again with the next contact.
+        """
+        await self._invalidate_all((check_tag(tag),))
+
+    async def invalidate_tags(self, tags: str | Iterable[str]) -> None:
+        """Invalidate every entry that carries any of these tags; see `invalidate_tag`."""
+        named = _several(tags)
+        if named:
+            await self._invalidate_all(named)
+
+    async def _invalidate_all(self, tags: tuple[str, ...]) -> None:
+        leases.withdraw_all(self.clock.replica)
+        await self._invalidate(tags)
+        self.counters.invalidations += len(tags)
+
+    async def get_keys_by_tag(self, tag: str, *, exact: bool = False) -> list[str]:
+        """The keys of valid entries that carry this tag, sorted.
+
+        The list comes from an index that a server may evict; `exact=True` looks at every entry.
+        """
+        return sorted(await self._tagged_keys(check_tag(tag), exact=exact))
+
+    async def get_tags_for_key(self, key: str) -> list[str]:
+        """The tags of a key's entry, sorted; empty if there is none."""
+        entry = (await self._probe((check_key(key),))).get(key)
+        return [] if entry is None else sorted(tag for tag in entry.tags if "\0" not in tag)
+
+    async def list_tags(self) -> list[str]:
+        """The tags that valid entries carry, sorted."""
+        return sorted(tag for tag in await self._live_tags() if "\0" not in tag)
+
+    def namespace(self, name: str) -> TaggedCache:
+        """A tagged cache of its own within this one: other keys, other tags."""
+        return TaggedCache(NamespacedCache(self.store, name))
+
+
+def _several(tags: str | Iterable[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        return (check_tag(tags),)
+    named = tuple(tags)
+    return resolve_tags(named) if len(named) <= 1 else tuple(dict.fromkeys(map(check_tag, named)))

@@ -1,0 +1,421 @@
+"""The sync face: the same stores for plain functions and threads, without `await`.
+
+Each class stands for the one of the same name in `armature_cache` and takes the same arguments.
+An L1 hit is a plain call; everything else drives the one core, which never waits on an event
+loop here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, overload
+
+from armature_cache._missing import UNSET, Unset
+from armature_cache._runtime.ready import run_ready
+from armature_cache._time import TimeSource, boottime
+from armature_cache.errors import ConfigError
+from armature_cache.leases import held
+from armature_cache.stores import base as _base
+from armature_cache.stores import memory as _memory
+from armature_cache.stores import null as _null
+from armature_cache.stores import tagged as _tagged
+from armature_cache.stores import tiered as _tiered
+from armature_cache.stores.tiered import TieredCacheConfig
+
+if TYPE_CHECKING:
+    import redis
+
+    from armature_cache.codecs.base import Codec
+    from armature_cache.config import CacheConfig
+    from armature_cache.options import TTL, Consistency
+    from armature_cache.stores.draft import Mark
+    from armature_cache.stores.stats import CacheStats
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Tags = str | Iterable[str]
+
+
+class CacheStore:
+    """A cache for plain functions and threads: the sync face of `armature_cache.CacheStore`."""
+
+    face: ClassVar[Literal["async", "sync"]] = "sync"
+
+    def __init__(self, core: _base.CacheStore) -> None:
+        self._core = core
+        self._peek = core._peek
+
+    def __repr__(self) -> str:
+        return f"<sync {self._core!r}>"
+
+    @property
+    def supports_tags(self) -> bool:
+        """Whether values can be stored with tags."""
+        return self._core.supports_tags
+
+    @property
+    def default_ttl(self) -> float | None:
+        """The lifetime, in seconds, of what is stored without one; None for no expiry."""
+        return self._core.default_ttl
+
+    @overload
+    def get(
+        self, key: str, default: None = None, *, consistency: Consistency = "bounded"
+    ) -> Any: ...
+    @overload
+    def get(self, key: str, default: D, *, consistency: Consistency = "bounded") -> Any: ...
+    @overload
+    def get(
+        self,
+        key: str,
+        default: None = None,
+        *,
+        type: type[T],
+        consistency: Consistency = "bounded",
+    ) -> T | None: ...
+    @overload
+    def get(
+        self, key: str, default: D, *, type: type[T], consistency: Consistency = "bounded"
+    ) -> T | D: ...
+    def get(
+        self,
+        key: str,
+        default: object = None,
+        *,
+        type: object = None,
+        consistency: Consistency = "bounded",
+    ) -> Any:
+        if type is None and consistency == "bounded":
+            entry = self._peek(key)
+            if entry is not None and not held():
+                return entry.value
+        return run_ready(
+            self._core.get(key, default, type=cast("Any", type), consistency=consistency)
+        )
+
+    def exists(self, key: str, *, consistency: Consistency = "bounded") -> bool:
+        return run_ready(self._core.exists(key, consistency=consistency))
+
+    def ttl(self, key: str, *, consistency: Consistency = "bounded") -> float | None:
+        return run_ready(self._core.ttl(key, consistency=consistency))
+
+    def set(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: Tags = (),
+        as_of: Mark | None | Unset = UNSET,
+        type: object = None,
+    ) -> None:
+        run_ready(self._core.set(key, value, ttl=ttl, tags=tags, as_of=as_of, type=type))
+
+    def add(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: Tags = (),
+        type: object = None,
+    ) -> bool:
+        return run_ready(self._core.add(key, value, ttl=ttl, tags=tags, type=type))
+
+    def delete(self, key: str) -> bool:
+        return run_ready(self._core.delete(key))
+
+    def expire(self, key: str, ttl: TTL) -> bool:
+        return run_ready(self._core.expire(key, ttl))
+
+    def increment(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
+        return run_ready(self._core.increment(key, delta, ttl=ttl))
+
+    def decrement(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
+        return run_ready(self._core.decrement(key, delta, ttl=ttl))
+
+    def clear(self) -> None:
+        run_ready(self._core.clear())
+
+    def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        type: object = None,
+        consistency: Consistency = "bounded",
+    ) -> dict[str, Any]:
+        return run_ready(self._core.get_many(keys, type=type, consistency=consistency))
+
+    def set_many(
+        self,
+        items: Mapping[str, object],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: Tags = (),
+        as_of: Mark | None | Unset = UNSET,
+        type: object = None,
+    ) -> None:
+        run_ready(self._core.set_many(items, ttl=ttl, tags=tags, as_of=as_of, type=type))
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        return run_ready(self._core.delete_many(keys))
+
+    def exists_many(
+        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+    ) -> dict[str, bool]:
+        return run_ready(self._core.exists_many(keys, consistency=consistency))
+
+    def ttl_many(
+        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+    ) -> dict[str, float | None]:
+        return run_ready(self._core.ttl_many(keys, consistency=consistency))
+
+    def get_or_set(
+        self,
+        key: str,
+        loader: Callable[[], T],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: Tags = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> T:
+        return run_ready(
+            self._core.get_or_set(
+                key,
+                loader,
+                ttl=ttl,
+                tags=tags,
+                type=type,
+                cache_none=cache_none,
+                consistency=consistency,
+            )
+        )
+
+    def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: Tags = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> dict[str, T]:
+        return run_ready(
+            self._core.get_or_set_many(
+                keys,
+                loader,
+                ttl=ttl,
+                tags=tags,
+                type=type,
+                cache_none=cache_none,
+                consistency=consistency,
+            )
+        )
+
+    def refresh(
+        self,
+        key: str,
+        loader: Callable[[], T],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: Tags = (),
+        type: object = None,
+        cache_none: bool = True,
+    ) -> T:
+        return run_ready(
+            self._core.refresh(key, loader, ttl=ttl, tags=tags, type=type, cache_none=cache_none)
+        )
+
+    def mark(self) -> Mark:
+        return self._core.mark()
+
+    def scan(self, prefix: str = "") -> Iterator[str]:
+        keys = self._core.scan(prefix)
+        while True:
+            try:
+                yield run_ready(cast("Any", keys.__anext__()))
+            except StopAsyncIteration:
+                return
+
+    def stats(self) -> CacheStats:
+        return self._core.stats()
+
+    def namespace(self, name: str) -> CacheStore:
+        return face_of(self._core.namespace(name))
+
+    def cached(self, **options: Any) -> Any:
+        from armature_cache.decorator import cache  # noqa: PLC0415 - a layer above
+
+        return cache(using=self, **options)
+
+    def ping(self) -> None:
+        run_ready(self._core.ping())
+
+    def close(self) -> None:
+        """Close connections and background work; raises what could not be flushed."""
+        run_ready(self._core.aclose())
+
+    def sync(self) -> Self:
+        """This store."""
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+SyncStore = CacheStore
+
+
+class InMemoryCache(CacheStore):
+    def __init__(
+        self,
+        *,
+        max_entries: int = 10_000,
+        max_bytes: int | None = None,
+        default_ttl: TTL = None,
+        time: TimeSource = boottime,
+    ) -> None:
+        core = _memory.InMemoryCache(
+            max_entries=max_entries, max_bytes=max_bytes, default_ttl=default_ttl, time=time
+        )
+        super().__init__(core._blocking())
+
+
+class RedisCache(CacheStore):
+    def __init__(
+        self, config: CacheConfig, *, codec: Codec | None = None, time: TimeSource = boottime
+    ) -> None:
+        from armature_cache.stores.redis import RedisCache as Core  # noqa: PLC0415 - imports redis
+
+        super().__init__(Core(config, codec=codec, time=time)._blocking())
+
+    @classmethod
+    def from_client(
+        cls,
+        client: redis.Redis,
+        *,
+        config: CacheConfig | None = None,
+        codec: Codec | None = None,
+        time: TimeSource = boottime,
+    ) -> Self:
+        from armature_cache.stores.redis import RedisCache as Core  # noqa: PLC0415 - imports redis
+
+        self = cls.__new__(cls)
+        CacheStore.__init__(self, Core.over_blocking(client, config, codec, time))
+        return self
+
+
+class TieredCache(CacheStore):
+    def __init__(
+        self,
+        l1: CacheStore,
+        l2: CacheStore,
+        config: TieredCacheConfig = _tiered.DEFAULT,
+    ) -> None:
+        super().__init__(_tiered.TieredCache(_core_of(l1, "l1"), _core_of(l2, "l2"), config))
+
+
+class NamespacedCache(CacheStore):
+    """The part of a store whose keys and tags belong to one name; made by `namespace()`."""
+
+
+class NullCache(CacheStore):
+    def __init__(self, *, time: TimeSource = boottime) -> None:
+        super().__init__(_null.NullCache(time=time)._blocking())
+
+
+class TaggedCache(CacheStore):
+    _core: _tagged.TaggedCache
+
+    def __init__(self, store: CacheStore) -> None:
+        super().__init__(_tagged.TaggedCache(_core_of(store, "store")))
+
+    def set_with_tags(
+        self,
+        key: str,
+        value: object,
+        tags: Tags,
+        ttl: TTL | Unset = UNSET,
+        *,
+        as_of: Mark | None | Unset = UNSET,
+        type: object = None,
+    ) -> None:
+        run_ready(self._core.set_with_tags(key, value, tags, ttl, as_of=as_of, type=type))
+
+    def invalidate_tag(self, tag: str) -> None:
+        run_ready(self._core.invalidate_tag(tag))
+
+    def invalidate_tags(self, tags: Tags) -> None:
+        run_ready(self._core.invalidate_tags(tags))
+
+    def get_keys_by_tag(self, tag: str, *, exact: bool = False) -> list[str]:
+        return run_ready(self._core.get_keys_by_tag(tag, exact=exact))
+
+    def get_tags_for_key(self, key: str) -> list[str]:
+        return run_ready(self._core.get_tags_for_key(key))
+
+    def list_tags(self) -> list[str]:
+        return run_ready(self._core.list_tags())
+
+    def namespace(self, name: str) -> TaggedCache:
+        return cast("TaggedCache", face_of(self._core.namespace(name)))
+
+
+def face_of(core: _base.CacheStore) -> CacheStore:
+    """The sync face of a core that is on the blocking runtime."""
+    kinds: dict[str, type[CacheStore]] = {
+        kind.__name__: kind
+        for kind in (
+            InMemoryCache, NamespacedCache, NullCache, RedisCache, TaggedCache, TieredCache,
+        )
+    }  # fmt: skip
+    kind = kinds.get(type(core).__name__, CacheStore)
+    face = kind.__new__(kind)
+    CacheStore.__init__(face, core)
+    return face
+
+
+def _core_of(store: object, field: str) -> _base.CacheStore:
+    if isinstance(store, CacheStore):
+        return store._core
+    raise ConfigError(
+        f"{field} is a store of armature_cache.sync, not {type(store).__name__}; an async store "
+        "has a sync face: store.sync()",
+        field=field,
+    )
+
+
+def _copy_docs() -> None:
+    """Each method says what its async twin says."""
+    pairs: tuple[tuple[type, type], ...] = (
+        (CacheStore, _base.CacheStore),
+        (InMemoryCache, _memory.InMemoryCache),
+        (TieredCache, _tiered.TieredCache),
+        (TaggedCache, _tagged.TaggedCache),
+        (NullCache, _null.NullCache),
+    )
+    for face, core in pairs:
+        face.__doc__ = face.__doc__ or core.__doc__
+        for name, member in vars(face).items():
+            if inspect.isfunction(member) and not member.__doc__ and hasattr(core, name):
+                member.__doc__ = getattr(core, name).__doc__
+
+
+_copy_docs()
+RedisCache.__doc__ = "A cache on a Redis or Valkey server: see `armature_cache.RedisCache`."
+RedisCache.from_client.__func__.__doc__ = "A cache over a client that the caller made, and closes."  # type: ignore[attr-defined]

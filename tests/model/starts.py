@@ -1,0 +1,138 @@
+"""What a process may begin: each call of the cache's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .process import finish
+from .state import ALL, KEY, Op, Process, Scenario, State, put
+
+Moves = Iterator[tuple[str, State]]
+NAMES_OF_BUMPS = {"del": KEY, "del2": KEY, "clear": ALL}
+
+
+def send(process: Process, op: Op, step: str, acked: int) -> Op:
+    """Put a request on the wire with the cursor of this moment."""
+    cursor = {"epoch": process.epoch, "last": process.last}
+    sent = acked if acked > process.need else 0
+    return op._replace(step=step, **cursor, sent=sent, fresh=True, reply=None)
+
+
+def starts(ctx: Scenario, state: State, i: int) -> Moves:
+    process = state.procs[i]
+    if i in ctx.syncing:
+        yield from _sync(state, i)
+    yield from _join_flight(state, i)
+    if sum(op.kind != "sync" and op.step != "stuck" for op in process.ops) >= ctx.width:
+        return
+    for name in sorted(set(process.todo)):
+        todo = list(process.todo)
+        todo.remove(name)
+        rest = put(state, i, process._replace(todo=tuple(todo)))
+        for after in _start(ctx, rest, i, name):
+            yield f"P{i + 1} begins {name}", after
+
+
+def _with(state: State, i: int, op: Op, **changes: object) -> State:
+    process = state.procs[i]._replace(**changes)
+    ops = (*process.ops, op)
+    return put(state, i, process._replace(ops=tuple(sorted(ops, key=lambda one: one[:12]))))
+
+
+def _sync(state: State, i: int) -> Moves:
+    """On demand, by a hint (early, late, twice) or ahead of time: all the same step."""
+    process = state.procs[i]
+    if all(op.kind != "sync" for op in process.ops):
+        yield f"P{i + 1} sends sync", _with(
+            state, i, send(process, Op("sync", "raw"), "raw", state.acked)
+        )
+
+
+def _join_flight(state: State, i: int) -> Moves:
+    process = state.procs[i]
+    need = process.need
+    for op in process.ops:
+        if op.kind == "load" and process.trust and op.need < need:
+            after = put(state, i, finish(process, op, op._replace(need=need)))
+            yield f"P{i + 1} joins the load in flight", after
+
+
+def _start(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:
+    process, acked = state.procs[i], state.acked
+    if name in ("get", "add"):
+        op = Op(name, "get", need=process.need, synced=not process.trust)
+        yield _with(state, i, send(process, op, "get", acked))
+    elif name == "strong":
+        yield from _strong(ctx, state, i)
+    elif name == "load":
+        op = Op("load", "load", epoch=process.epoch, last=process.last, asof=process.last)
+        yield _with(state, i, op)
+    elif name.startswith(("aside", "through")):
+        yield from _leased(ctx, state, i, name)
+    elif name == "ctxset":
+        yield from _set_after_aside(ctx, state, i)
+    elif name in ("set", "set2"):
+        op = Op(name, "bump", KEY)
+        yield _pending(state, i, op, -1)
+    elif name in NAMES_OF_BUMPS or name.startswith("inv"):
+        what = NAMES_OF_BUMPS[name] if name in NAMES_OF_BUMPS else int(name[3:])
+        op = Op("inv" if name.startswith("inv") else name, "bump", what)
+        yield _pending(state, i, op, state.db + 1)
+
+
+def _pending(state: State, i: int, op: Op, version: int) -> State:
+    """The database commit, then the call: dead here from its first moment.
+
+    Bumping a tag that no entry carries obliges nobody, so it writes no version.
+    """
+    process = state.procs[i]
+    if op.arg == UNRELATED:
+        version = -1
+    if version >= 0:
+        state = state._replace(db=version)
+    op = send(process, op._replace(version=version), "bump", state.acked)
+    pending = tuple(sorted((*process.pending, op.arg)))
+    return _with(state, i, op, pending=pending, need=max(process.need, version), lease=None)
+
+
+UNRELATED = 1
+
+
+def _strong(ctx: Scenario, state: State, i: int) -> Iterator[State]:
+    process, need = state.procs[i], state.acked
+    sent = [op for op in process.ops if op.kind == "sync"]
+    if ctx.has("join_sent_sync") and sent:
+        yield put(state, i, finish(process, sent[0], sent[0]._replace(need=need)))
+    else:
+        op = Op("strong", "raw", need=need)
+        yield _with(state, i, send(process, op, "raw", need))
+
+
+def _leased(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:
+    """A set after this context's miss: a fill with the asof of the lease.
+
+    `aside` read the database after the miss; `through` has just written it;
+    with a 2 it is the conditional set instead of a fill.
+    """
+    process = state.procs[i]
+    if process.lease is None:
+        return
+    epoch, asof = process.lease
+    lease = process.lease if ctx.has("lease_survives") else None
+    conditional = name.endswith("2")
+    op = Op("leased" if conditional else "load", "load", epoch=epoch, asof=asof)
+    if name.startswith("through"):
+        state = state._replace(db=state.db + 1)
+        op = op._replace(step="hold", version=state.db)
+        op = op if conditional else op._replace(kind="through")
+    yield _with(state, i, op, lease=lease)
+
+
+def _set_after_aside(ctx: Scenario, state: State, i: int) -> Iterator[State]:
+    process = state.procs[i]
+    if process.ops or set(process.todo) & {"get", "aside"}:
+        return
+    if process.lease is not None and ctx.has("lease_survives"):
+        yield from _leased(ctx, state, i, "through")
+    else:
+        yield from _start(ctx, state, i, "set")
