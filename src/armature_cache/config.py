@@ -14,6 +14,7 @@ _REDIS_SCHEMES: Final = {"redis", "rediss", "valkey", "valkeys", "unix"}
 
 DEFAULT_MAX_TTL: Final = 400 * 86_400.0
 DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
+_BOUNDS: Final = (0.001, 3600)
 DEFAULT_STALENESS_BOUND: Final = 0.1
 
 
@@ -104,9 +105,10 @@ def check_count(field: str, value: int) -> int:
 def check_bound(value: float) -> float:
     """A staleness bound: from 1 ms to one hour, or `ConfigError`."""
     bound = check_seconds("staleness_bound", value)
-    if not 0.001 <= bound <= 3600:
+    low, high = _BOUNDS
+    if not low <= bound <= high:
         raise ConfigError(
-            f"staleness_bound is between 0.001 and 3600 seconds, not {value!r}",
+            f"staleness_bound is between {low} and {high} seconds, not {value!r}",
             field="staleness_bound",
         )
     return bound

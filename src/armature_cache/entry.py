@@ -11,9 +11,10 @@ class Entry:
 
     `asof` and `epoch` say what was known of the tag clock before the value was loaded; `seen` is
     the cursor, and `generation` the local generation, at which the entry was last found valid.
-    `created` and `dead_at` are in seconds of the store's time source (`math.inf`: never dies). `type_id` is 0 for
-    self-describing values. `weight` is in bytes, or 1 where bytes are not counted. `visits` and
-    `place` belong to the eviction policy; a hit touches nothing but `visits`.
+    `created` and `dead_at` are in seconds of the store's time source (`math.inf`: never dies).
+    `type_id` is the type that the value was decoded to, 0 for none in particular. `weight` is in
+    bytes, or 1 where bytes are not counted. `visits` and `place` belong to the eviction policy; a
+    hit touches nothing but `visits`.
     """
 
     __slots__ = (

@@ -184,7 +184,7 @@ def pack_tags(tags: tuple[str, ...]) -> bytes:
     """The tags as they stand in an envelope."""
     if not tags:
         return b""
-    parts = []
+    parts: list[bytes] = []
     for tag in tags:
         raw = tag.encode()
         parts += (_LENGTH.pack(len(raw)), raw)

@@ -26,9 +26,10 @@ class Flight(Generic[T]):
 
     __slots__ = ("shared", "stamp")
 
+    shared: Shared[T]
+
     def __init__(self) -> None:
         self.stamp: Stamp | None = None
-        self.shared: Shared[T] | None = None
 
 
 class Flights:
@@ -61,7 +62,6 @@ class Flights:
         if self._open(slot) is not None:
             await catch_up()
         flight = self._enter(slot, work, may_join)
-        assert flight.shared is not None
         try:
             return await flight.shared.join()
         finally:
@@ -70,7 +70,7 @@ class Flights:
 
     def _open(self, slot: _Slot) -> Flight[Any] | None:
         flight = self._table.get(slot)
-        if flight is None or flight.shared is None or flight.shared.finished:
+        if flight is None or flight.shared.finished:
             return None
         return flight
 

@@ -46,7 +46,7 @@ def open_cache(
             "valkey://, valkeys://, unix:///path or memory://",
             field="url",
         )
-    from armature_cache.stores.redis import RedisCache  # noqa: PLC0415 - imports redis
+    from armature_cache.stores.redis import RedisCache
 
     config = CacheConfig.redis(url, namespace=namespace, default_ttl=default_ttl, **settings)
     tiered = TieredCacheConfig(staleness_bound=config.staleness_bound) if tiers is None else tiers

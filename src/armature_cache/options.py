@@ -19,10 +19,13 @@ Consistency = Literal["bounded", "strong"]
 MAX_KEY_BYTES: Final = 4096
 MAX_TAG_BYTES: Final = 1024
 MAX_TAGS: Final = 256
+_MAX_NAME: Final = 256
 _MAX_SECONDS: Final = 100 * 366 * 86_400.0
 
 
-def resolve_ttl(ttl: TTL | Unset, default: float | None, *, limit: float | None = None) -> float | None:
+def resolve_ttl(
+    ttl: TTL | Unset, default: float | None, *, limit: float | None = None
+) -> float | None:
     """The lifetime in seconds, in whole milliseconds and at least one; None for no expiry.
 
     Raises `InvalidTTL` for zero, negative, NaN and infinite lifetimes, and beyond `limit`.
@@ -136,7 +139,7 @@ def check_namespace(name: str) -> str:
     """The namespace, if it can be used: non-empty, no braces, no NUL, at most 256 bytes."""
     if not isinstance(name, str) or not name:
         raise ConfigError("a namespace is a non-empty str", field="namespace")
-    if any(c in name for c in "{}\0") or len(name.encode(errors="replace")) > 256:
+    if any(c in name for c in "{}\0") or len(name.encode(errors="replace")) > _MAX_NAME:
         raise ConfigError(
             f"a namespace has no braces, no NUL and at most 256 bytes: {name[:80]!r}",
             field="namespace",

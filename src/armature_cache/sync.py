@@ -109,7 +109,7 @@ class CacheStore:
         *,
         ttl: TTL | Unset = UNSET,
         tags: Tags = (),
-        as_of: Mark | None | Unset = UNSET,
+        as_of: Mark | Unset | None = UNSET,
         type: object = None,
     ) -> None:
         run_ready(self._core.set(key, value, ttl=ttl, tags=tags, as_of=as_of, type=type))
@@ -155,7 +155,7 @@ class CacheStore:
         *,
         ttl: TTL | Unset = UNSET,
         tags: Tags = (),
-        as_of: Mark | None | Unset = UNSET,
+        as_of: Mark | Unset | None = UNSET,
         type: object = None,
     ) -> None:
         run_ready(self._core.set_many(items, ttl=ttl, tags=tags, as_of=as_of, type=type))
@@ -251,7 +251,7 @@ class CacheStore:
         return face_of(self._core.namespace(name))
 
     def cached(self, **options: Any) -> Any:
-        from armature_cache.decorator import cache  # noqa: PLC0415 - a layer above
+        from armature_cache.decorator import cache
 
         return cache(using=self, **options)
 
@@ -282,6 +282,8 @@ SyncStore = CacheStore
 
 
 class InMemoryCache(CacheStore):
+    """A cache in this process: the sync face of `armature_cache.InMemoryCache`."""
+
     def __init__(
         self,
         *,
@@ -297,10 +299,12 @@ class InMemoryCache(CacheStore):
 
 
 class RedisCache(CacheStore):
+    """A cache on a Redis or Valkey server: the sync face of `armature_cache.RedisCache`."""
+
     def __init__(
         self, config: CacheConfig, *, codec: Codec | None = None, time: TimeSource = boottime
     ) -> None:
-        from armature_cache.stores.redis import RedisCache as Core  # noqa: PLC0415 - imports redis
+        from armature_cache.stores.redis import RedisCache as Core
 
         super().__init__(Core(config, codec=codec, time=time)._blocking())
 
@@ -313,7 +317,8 @@ class RedisCache(CacheStore):
         codec: Codec | None = None,
         time: TimeSource = boottime,
     ) -> Self:
-        from armature_cache.stores.redis import RedisCache as Core  # noqa: PLC0415 - imports redis
+        """A cache over a client that the caller made, and closes; see the async face."""
+        from armature_cache.stores.redis import RedisCache as Core
 
         self = cls.__new__(cls)
         CacheStore.__init__(self, Core.over_blocking(client, config, codec, time))
@@ -321,6 +326,8 @@ class RedisCache(CacheStore):
 
 
 class TieredCache(CacheStore):
+    """L1 over L2: the sync face of `armature_cache.TieredCache`."""
+
     def __init__(
         self,
         l1: CacheStore,
@@ -335,11 +342,15 @@ class NamespacedCache(CacheStore):
 
 
 class NullCache(CacheStore):
+    """A cache that keeps nothing: the sync face of `armature_cache.NullCache`."""
+
     def __init__(self, *, time: TimeSource = boottime) -> None:
         super().__init__(_null.NullCache(time=time)._blocking())
 
 
 class TaggedCache(CacheStore):
+    """Any store, with tags: the sync face of `armature_cache.TaggedCache`."""
+
     _core: _tagged.TaggedCache
 
     def __init__(self, store: CacheStore) -> None:
@@ -352,7 +363,7 @@ class TaggedCache(CacheStore):
         tags: Tags,
         ttl: TTL | Unset = UNSET,
         *,
-        as_of: Mark | None | Unset = UNSET,
+        as_of: Mark | Unset | None = UNSET,
         type: object = None,
     ) -> None:
         run_ready(self._core.set_with_tags(key, value, tags, ttl, as_of=as_of, type=type))
@@ -410,12 +421,9 @@ def _copy_docs() -> None:
         (NullCache, _null.NullCache),
     )
     for face, core in pairs:
-        face.__doc__ = face.__doc__ or core.__doc__
         for name, member in vars(face).items():
             if inspect.isfunction(member) and not member.__doc__ and hasattr(core, name):
                 member.__doc__ = getattr(core, name).__doc__
 
 
 _copy_docs()
-RedisCache.__doc__ = "A cache on a Redis or Valkey server: see `armature_cache.RedisCache`."
-RedisCache.from_client.__func__.__doc__ = "A cache over a client that the caller made, and closes."  # type: ignore[attr-defined]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .process import finish, judge_local
-from .starts import Moves
-from .state import Process, Scenario, Server, State, put
+from tests.model.process import finish, judge_local
+from tests.model.starts import Moves
+from tests.model.state import Process, Scenario, Server, State, put
 
 
 def faults(ctx: Scenario, state: State) -> Moves:
@@ -25,8 +25,9 @@ def _fault(ctx: Scenario, state: State, name: str) -> Moves:
             yield f"server: {name}", state._replace(server=server)
     elif name == "snapshot":
         if state.snapshot != state.server:
-            yield "server: snapshot (or replica stops following)", state._replace(
-                snapshot=state.server
+            yield (
+                "server: snapshot (or replica stops following)",
+                state._replace(snapshot=state.server),
             )
     elif name == "rollback":
         yield from _rollback(state)

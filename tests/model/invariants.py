@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .process import anomalous, judge_local, judge_stored, judge_tags, merge
-from .server import alive, raw_sync, sync_script
-from .state import Op, Process, Scenario, Server, State, Value
+from tests.model.process import anomalous, judge_local, judge_stored, judge_tags, merge
+from tests.model.server import alive, raw_sync, sync_script
+from tests.model.state import Op, Process, Scenario, Server, State, Value
 
 
 class Invariants:

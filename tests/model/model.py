@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
-from .checker import Result, explore
-from .faults import faults
-from .invariants import Invariants
-from .ops import settle, steps
-from .starts import Moves, starts
-from .state import Scenario, State
+from tests.model.checker import Result, explore
+from tests.model.faults import faults
+from tests.model.invariants import Invariants
+from tests.model.ops import settle, steps
+from tests.model.starts import Moves, starts
+from tests.model.state import Scenario, State
 
 
 def successors(ctx: Scenario, state: State) -> Moves:

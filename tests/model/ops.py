@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import server as at
-from .process import (
+from tests.model import server as at
+from tests.model.process import (
     acknowledge,
     anomalous,
     judge_local,
@@ -16,8 +16,8 @@ from .process import (
     replace_op,
     returned,
 )
-from .starts import Moves, send
-from .state import Local, Op, Process, Reply, Scenario, State, Value, put
+from tests.model.starts import Moves, send
+from tests.model.state import Local, Op, Process, Reply, Scenario, State, Value, put
 
 
 def steps(ctx: Scenario, state: State, i: int) -> Moves:
@@ -67,9 +67,7 @@ def op_is_useless(ctx: Scenario, process: Process, op: Op) -> bool:
     if ctx.has("trust_from_reply") or ctx.has("join_sent_sync") or op.need >= 0:
         return False
     reply = _reply(op)
-    return not anomalous(ctx, process, op, reply) and (
-        merge(ctx, process, op, reply)[0] == process
-    )
+    return not anomalous(ctx, process, op, reply) and (merge(ctx, process, op, reply)[0] == process)
 
 
 def _serve(ctx: Scenario, state: State, op: Op) -> tuple[State, Op]:
@@ -83,7 +81,7 @@ def _serve(ctx: Scenario, state: State, op: Op) -> tuple[State, Op]:
         state, reply = at.sync_script(ctx, state, op)
     elif op.step == "fill":
         assert op.held is not None
-        state, reply = at.fill(state, op.held)
+        state, reply = at.fill(ctx, state, op.held, load=op.kind in ("load", "through"))
     elif op.step == "cas":
         state, reply = at.add(ctx, state, op)
     elif op.kind == "leased":

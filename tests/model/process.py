@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .state import ALL, KEY, Local, Op, Process, Reply, Scenario, State, Value, put
+from tests.model.state import ALL, KEY, Local, Op, Process, Reply, Scenario, State, Value, put
 
 
 def anomalous(ctx: Scenario, process: Process, op: Op, reply: Reply) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .state import NONCES, Op, Reply, Scenario, Server, State, Value
+from tests.model.state import NONCES, Op, Reply, Scenario, Server, State, Value
 
 
 def _delta(server: Server, cursor: int) -> Reply:
@@ -84,9 +84,7 @@ def mark_old(ctx: Scenario, state: State) -> State:
     """Ghost: operations under way are older than the key bump just made."""
     if not AGEING & ctx.faults.keys():
         return state
-    procs = tuple(
-        p._replace(ops=tuple(o._replace(old=True) for o in p.ops)) for p in state.procs
-    )
+    procs = tuple(p._replace(ops=tuple(o._replace(old=True) for o in p.ops)) for p in state.procs)
     return state._replace(procs=procs)
 
 
@@ -135,8 +133,12 @@ def clear_root(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
     return state, _delta(state.server, 0)
 
 
-def fill(state: State, value: Value) -> tuple[State, Reply]:
-    stored = state.server.value
+def fill(ctx: Scenario, state: State, value: Value, *, load: bool) -> tuple[State, Reply]:
+    """Where the clock is at hand, a load is also refused by the key clock."""
+    stored, server = state.server.value, state.server
+    if load and not ctx.cluster and not ctx.has("fill_ignores_key_clock"):
+        if not server.kfloor or value.asof < max(server.kfloor, server.key):
+            return state, Reply()
     if stored is not None and (stored.epoch, stored.asof) > (value.epoch, value.asof):
         return state, Reply()
     if stored is not None and stored.expired:

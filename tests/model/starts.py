@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .process import finish
-from .state import ALL, KEY, Op, Process, Scenario, State, put
+from tests.model.process import finish
+from tests.model.state import ALL, KEY, Op, Process, Scenario, State, put
 
 Moves = Iterator[tuple[str, State]]
 NAMES_OF_BUMPS = {"del": KEY, "del2": KEY, "clear": ALL}
@@ -43,8 +43,9 @@ def _sync(state: State, i: int) -> Moves:
     """On demand, by a hint (early, late, twice) or ahead of time: all the same step."""
     process = state.procs[i]
     if all(op.kind != "sync" for op in process.ops):
-        yield f"P{i + 1} sends sync", _with(
-            state, i, send(process, Op("sync", "raw"), "raw", state.acked)
+        yield (
+            f"P{i + 1} sends sync",
+            _with(state, i, send(process, Op("sync", "raw"), "raw", state.acked)),
         )
 
 

@@ -126,6 +126,11 @@ class Scenario:
     falling: bool = False  # nonces of later epochs are smaller
     mutations: frozenset[str] = frozenset()
 
+    @property
+    def cluster(self) -> bool:
+        """Two-step writes stand for a Cluster: no script sees clock and value."""
+        return any(name in ("set2", "del2") for names in self.todo for name in names)
+
     def has(self, mutation: str) -> bool:
         return mutation in self.mutations
 

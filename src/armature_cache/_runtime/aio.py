@@ -62,7 +62,7 @@ class AsyncRuntime:
         result = function()
         if inspect.isawaitable(result):
             return await cast("Awaitable[T]", result)
-        return cast("T", result)
+        return result
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         return asyncio.timeout(seconds)
@@ -71,6 +71,9 @@ class AsyncRuntime:
 ASYNC = AsyncRuntime()
 
 
-def running_loop() -> asyncio.AbstractEventLoop:
+Loop = asyncio.AbstractEventLoop
+
+
+def running_loop() -> Loop:
     """The running event loop."""
     return asyncio.get_running_loop()

@@ -7,16 +7,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Shared(Protocol[T]):
+class Shared(Protocol[T_co]):
     """One computation that any number of callers wait for.
 
     It starts with the first `join`. A caller who is cancelled leaves the others waiting; when
     the last one has left, the computation is cancelled. An error goes to all who wait.
     """
 
-    async def join(self) -> T:
+    async def join(self) -> T_co:
         """Wait for the outcome and return or raise it."""
         ...
 

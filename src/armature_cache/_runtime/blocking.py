@@ -70,7 +70,7 @@ class BlockingRuntime:
                 "armature_cache itself, whose methods are awaited",
                 field="loader",
             )
-        return cast("T", result)
+        return result
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Nothing: blocking sockets carry their own deadlines."""

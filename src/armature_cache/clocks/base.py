@@ -11,7 +11,10 @@ from armature_cache.clocks.replica import Replica
 class Clock(Protocol):
     """The order of invalidations of one shared store, as seen from this process."""
 
-    replica: Replica
+    @property
+    def replica(self) -> Replica:
+        """This process's copy of the clock."""
+        ...
 
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
         """Trust the replica: sync unless the last sync was sent within `bound` seconds.

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
-from armature_cache.clocks.replica import Delta, Replica, Stamp
+from armature_cache.clocks.redis_replica import ServerReplica, Unsent
+from armature_cache.clocks.redis_wire import (
+    DELTA_LIMIT,
+    members,
+    number,
+    plain,
+    read_bump,
+    read_resync,
+    read_sync,
+    text,
+)
+from armature_cache.clocks.replica import Stamp
 from armature_cache.errors import BackendError, BackendUnavailable, InvalidationError
 from armature_cache.redisio import scripts
+from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import RUN_ID, Answer, Command, Port, checked
 
 if TYPE_CHECKING:
@@ -22,7 +31,6 @@ if TYPE_CHECKING:
     from armature_cache._time import TimeSource
     from armature_cache.clocks.hints import Listener
     from armature_cache.config import CacheConfig
-    from armature_cache.redisio.names import Names
 
 CHUNK: Final = 1000
 MAX_SERVER_TAGS: Final = 1_000_000
@@ -32,68 +40,6 @@ _BACKFILL: Final = 5000
 _ATTEMPTS: Final = 4
 
 
-class Unsent(NamedTuple):
-    """An invalidation that was not acknowledged, and what it holds dead in this process."""
-
-    tags: tuple[str, ...]
-    keys: tuple[str, ...]
-    marks: list[bytes]
-
-
-class ServerReplica(Replica):
-    """The replica of a server's clock: one per server, database, namespace and process."""
-
-    __slots__ = (
-        "declared_bound",
-        "declared_ttl",
-        "listener",
-        "server_ahead",
-        "server_behind",
-        "unsent",
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unsent: list[Unsent] = []
-        self.listener: weakref.ref[Listener] | None = None
-        self.declared_bound = 0
-        self.declared_ttl = 0
-        self.server_ahead = self.server_behind = 0.0
-
-    def reset_after_fork(self) -> None:
-        self.unsent = []
-        listener = self.listener() if self.listener is not None else None
-        if listener is not None:
-            listener.reset_after_fork()
-        super().reset_after_fork()
-
-    def note_time(self, micros: float, answer: Answer) -> None:
-        """Estimate the server's wall clock, in ms, as an upper and a lower offset."""
-        self.server_ahead = micros / 1000 - answer.sent_at * 1000
-        self.server_behind = micros / 1000 - answer.received_at * 1000
-
-
-_replicas: weakref.WeakValueDictionary[str, ServerReplica] = weakref.WeakValueDictionary()
-_replicas_lock = threading.Lock()
-
-
-def replica_of(place: str) -> ServerReplica:
-    """The one replica of this process for a server, database and namespace."""
-    with _replicas_lock:
-        replica = _replicas.get(place)
-        if replica is None:
-            replica = _replicas[place] = ServerReplica()
-        return replica
-
-
-def forget_after_fork() -> None:
-    """A forked child starts cold: it trusts nothing that its parent knew."""
-    global _replicas_lock
-    _replicas_lock = threading.Lock()
-    for replica in list(_replicas.values()):
-        replica.reset_after_fork()
-
-
 class RedisClock:
     """The clock of one namespace as one face reaches it."""
 
@@ -101,7 +47,7 @@ class RedisClock:
         self,
         replica: ServerReplica,
         port: Port,
-        names: Names,
+        *,
         config: CacheConfig,
         runtime: Runtime,
         time: TimeSource,
@@ -109,15 +55,14 @@ class RedisClock:
     ) -> None:
         self.replica = replica
         self.bound = config.staleness_bound
-        self.channel = names.channel
+        self._names = Names(config.namespace)
+        self.channel = self._names.channel
         self._listener = listener
         self.port = port
-        self._names = names
         self._config = config
         self._runtime = runtime
         self._time = time
         self._syncs: dict[int, Shared[None]] = {}
-        self.syncs = 0
         self._load_us = int(config.max_load_time * 1_000_000)
         replica.declared_bound = max(
             replica.declared_bound, int(config.staleness_bound * 1_000_000)
@@ -139,8 +84,8 @@ class RedisClock:
         return cursor, [
             ("ZREM", names.clock, b"\0nil"),
             ("TIME",),
-            ("ZRANGEBYSCORE", names.clock, cursor, "+inf", "WITHSCORES", "LIMIT", 0, 20_000),
-            ("ZRANGEBYSCORE", names.keys, cursor, "+inf", "WITHSCORES", "LIMIT", 0, 20_000),
+            ("ZRANGEBYSCORE", names.clock, cursor, "+inf", "WITHSCORES", "LIMIT", 0, DELTA_LIMIT),
+            ("ZRANGEBYSCORE", names.keys, cursor, "+inf", "WITHSCORES", "LIMIT", 0, DELTA_LIMIT),
         ]
 
     async def absorb(self, cursor: int, replies: list[Any], answer: Answer) -> int:
@@ -148,39 +93,21 @@ class RedisClock:
 
         Returns the cursor up to which everything was known when the rest of the pipeline ran.
         """
-        self.syncs += 1
         replica = self.replica
-        tags, keys = _members(replies[2]), _members(replies[3])
-        clock, memory = _specials(tags), _specials(keys)
-        complete = (
-            len(tags) < 20_000
-            and len(keys) < 20_000
-            and b"\0S" in tags
-            and clock.get("R") == answer.run_id
-            and int(clock.get("E", 0)) >= replica.epoch > 0
-            and int(clock.get("B", 0)) >= replica.declared_bound
-            and int(clock.get("T", 0)) >= replica.declared_ttl
-            and "F" in clock
-            and "F" in memory
-        )
-        if not complete:
+        replica.syncs += 1
+        reply = read_sync(cursor, replies)
+        if (
+            reply is None
+            or reply.run_id != answer.run_id
+            or not reply.delta.epoch >= replica.epoch > 0
+            or reply.bound < replica.declared_bound
+            or reply.ttl < replica.declared_ttl
+            or not replica.merge(reply.delta, answer.sent_at)
+        ):
             await self.resync()
             return cursor
-        seconds, micros = replies[1]
-        replica.note_time(int(seconds) * 1_000_000 + int(micros), answer)
-        delta = Delta(
-            epoch=int(clock["E"]),
-            cursor=cursor,
-            last=tags[b"\0S"],
-            floor=int(clock["F"]),
-            keys_floor=int(memory["F"]),
-            tags=_plain(tags),
-            keys=_plain(keys),
-        )
-        if not replica.merge(delta, answer.sent_at):
-            await self.resync()
-            return cursor
-        return delta.last
+        replica.note_time(reply.micros, answer.sent_at, answer.received_at)
+        return reply.delta.last
 
     async def resync(self, *, restart: bool = False) -> None:
         """Read the clock with authority; `restart` begins a new epoch.
@@ -201,19 +128,10 @@ class RedisClock:
             )
             answer = await self.port.send([command])
             (reply,) = checked(answer, self.port.backend)
-            run_id, epoch, cursor, last, floor, keys_floor, micros = (_text(x) for x in reply[:7])
+            run_id, delta, micros = read_resync(reply)
             if run_id != answer.run_id:
                 continue
-            replica.note_time(int(micros), answer)
-            delta = Delta(
-                epoch=int(epoch),
-                cursor=int(cursor),
-                last=int(last),
-                floor=int(floor),
-                keys_floor=int(keys_floor),
-                tags=_plain(_members(reply[7])),
-                keys=_plain(_members(reply[8])),
-            )
+            replica.note_time(micros, answer.sent_at, answer.received_at)
             if replica.merge(delta, answer.sent_at):
                 await self._backfill()
                 return
@@ -235,9 +153,9 @@ class RedisClock:
         )  # fmt: skip
         epoch = replica.epoch
         (reply,) = checked(await self.port.send([command]), self.port.backend)
-        members = _members(reply)
-        scores = _plain(members)
-        low = replica.floor if len(members) < _BACKFILL else min(members.values())
+        found = members(reply)
+        scores = plain(found)
+        low = replica.floor if len(found) < _BACKFILL else min(found.values())
         replica.learn(epoch, scores, low)
 
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
@@ -299,7 +217,7 @@ class RedisClock:
         command: Command = ("ZMSCORE", self._names.clock, *names)
         (scores,), _ = await self.read([command], 0.0, strong=True)
         found = {
-            name: _number(score)
+            name: number(score)
             for name, score in zip(names, scores, strict=True)
             if score is not None
         }
@@ -317,7 +235,7 @@ class RedisClock:
 
     def stamp_of(self, reply: list[Any]) -> Stamp:
         """The stamp that an explicit set was given."""
-        return Stamp(int(_text(reply[0])), int(_text(reply[2])))
+        return Stamp(int(text(reply[0])), int(text(reply[2])))
 
     # -- bumps -------------------------------------------------------------------------------
 
@@ -392,7 +310,14 @@ class RedisClock:
         )
 
     def set_command(
-        self, key: str, packed: bytes, tags: Iterable[str], *, expected: bytes, life: int, dead_at: int
+        self,
+        key: str,
+        packed: bytes,
+        tags: Iterable[str],
+        *,
+        expected: bytes,
+        life: int,
+        dead_at: int,
     ) -> Command:
         """The command that stores a value as current now."""
         names = self._names
@@ -441,9 +366,9 @@ class RedisClock:
             left = [at for at in range(len(makes)) if at not in done]
             answer = await self.port.send([makes[at]() for at in left], retry=retry)
             for at, reply in zip(left, checked(answer, self.port.backend), strict=True):
-                if _text(reply[0]) != "RESYNC":
+                if text(reply[0]) != "RESYNC":
                     done[at] = reply
-                    if _text(reply[0]) != "CHANGED":
+                    if text(reply[0]) != "CHANGED":
                         self._merge_bump(reply, answer)
             if len(done) == len(makes):
                 return [done[at] for at in range(len(makes))]
@@ -454,53 +379,7 @@ class RedisClock:
         )
 
     def _merge_bump(self, reply: list[Any], answer: Answer) -> None:
-        epoch, cursor, last, floor, keys_floor = (int(_text(x)) for x in reply[:5])
-        delta = Delta(
-            epoch=epoch,
-            cursor=cursor,
-            last=last,
-            floor=floor,
-            keys_floor=keys_floor,
-            tags=_plain(_members(reply[5])),
-            keys=_plain(_members(reply[6])),
-        )
-        self.replica.merge(delta, answer.sent_at)
+        self.replica.merge(read_bump(reply), answer.sent_at)
 
     async def restart(self) -> None:
         await self.resync(restart=True)
-
-
-def _text(raw: bytes | str | int) -> str:
-    return raw.decode() if isinstance(raw, bytes) else str(raw)
-
-
-def _number(raw: bytes | str | float) -> int:
-    if isinstance(raw, float):
-        return int(raw)
-    try:
-        return int(raw)
-    except ValueError:
-        return int(float(raw))
-
-
-def _members(reply: list[Any]) -> dict[bytes, int]:
-    """Members and scores, from the flat form of RESP2 or the pairs of RESP3."""
-    if reply and isinstance(reply[0], list | tuple):
-        return {member: _number(score) for member, score in reply}
-    return {reply[at]: _number(reply[at + 1]) for at in range(0, len(reply), 2)}
-
-
-def _specials(members: dict[bytes, int]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for member in members:
-        if member[0] == 0 and member[2:3] == b":":
-            found[member[1:2].decode()] = member[3:].decode()
-    return found
-
-
-def _plain(members: dict[bytes, int]) -> dict[bytes, int]:
-    return {member: sequence for member, sequence in members.items() if member[0]}
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_after_fork)

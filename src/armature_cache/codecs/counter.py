@@ -6,6 +6,7 @@ from typing import Final
 
 from armature_cache.errors import UndecodablePayload
 
+_DIGITS: Final = 20
 COUNTER_CODE: Final = 255
 """The number of this payload form in the envelope."""
 
@@ -13,7 +14,7 @@ COUNTER_CODE: Final = 255
 def decode_counter(payload: bytes | memoryview) -> int:
     """The integer; `UndecodablePayload` for anything but one of 64 bits."""
     raw = bytes(payload)
-    if 0 < len(raw) <= 20 and raw.lstrip(b"-").isdigit():
+    if 0 < len(raw) <= _DIGITS and raw.lstrip(b"-").isdigit():
         number = int(raw)
         if -(2**63) <= number < 2**63:
             return number

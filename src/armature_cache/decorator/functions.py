@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from armature_cache.decorator.calls import Calls, FunctionStats
 from armature_cache.decorator.hits import async_call, sync_call
@@ -14,12 +14,27 @@ from armature_cache.errors import ConfigError
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 if TYPE_CHECKING:
 
     class _Partial(Generic[P, R]):
+        __name__: str
+        __qualname__: str
         args: tuple[Any, ...]
         func: Any
+
+    class _OfClasses(Protocol[Q, R_co]):
+        """A function whose first parameter takes any class: a classmethod."""
+
+        def __call__(self, cls: type[Any], /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+    class _Of(Protocol[T_contra, Q, R_co]):
+        """A function whose first parameter takes a `T_contra`: a method of it."""
+
+        def __call__(self, target: T_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
 
 else:
     _Partial = functools.partial
@@ -77,15 +92,17 @@ class _Cached(_Partial[P, R]):
         """The counts of this function, over all instances and stores."""
         return self._calls.stats()
 
-    def __getattr__(self, name: str) -> Any:
-        root = self.func.root
-        if root is self:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if name == "__wrapped__":
-            return types.MethodType(root.__wrapped__, self.args[0])
-        if name == "__self__":
-            return self.args[0]
-        return root if name == "__func__" else getattr(root, name)
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            root = self.func.root
+            if root is self:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if name == "__wrapped__":
+                return types.MethodType(root.__wrapped__, self.args[0])
+            if name == "__self__":
+                return self.args[0]
+            return root if name == "__func__" else getattr(root, name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Cached):
@@ -111,13 +128,17 @@ class CachedFunction(_Cached[P, R]):
     if TYPE_CHECKING:
 
         @overload
+        def __get__(
+            self: _OfClasses[Q, R], instance: object, owner: type | None = None
+        ) -> CachedFunction[Q, R]: ...
+        @overload
         def __get__(self, instance: None, owner: type | None = None) -> Self: ...
         @overload
         def __get__(
-            self: CachedFunction[Concatenate[Any, Q], R],
-            instance: object,
-            owner: type | None = None,
+            self: _Of[T, Q, R], instance: T, owner: type | None = None
         ) -> CachedFunction[Q, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Self: ...
         def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -146,13 +167,17 @@ class AsyncCachedFunction(_Cached[P, R]):
     if TYPE_CHECKING:
 
         @overload
+        def __get__(
+            self: _OfClasses[Q, Coroutine[Any, Any, R]], instance: object, owner: type | None = None
+        ) -> AsyncCachedFunction[Q, R]: ...
+        @overload
         def __get__(self, instance: None, owner: type | None = None) -> Self: ...
         @overload
         def __get__(
-            self: AsyncCachedFunction[Concatenate[Any, Q], R],
-            instance: object,
-            owner: type | None = None,
+            self: _Of[T, Q, Coroutine[Any, Any, R]], instance: T, owner: type | None = None
         ) -> AsyncCachedFunction[Q, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Self: ...
         def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...

@@ -24,7 +24,7 @@ def sync_call(calls: Calls) -> Callable[..., Any]:
         if store is None:
             store = calls.locate(args)
         key = calls.key(args, kwargs)
-        entry = store._peek(key)  # noqa: SLF001 - a friend of stores
+        entry = store._peek(key)
         if entry is not None:
             value = entry.value
             known_store, known_id, known_class = known
@@ -54,7 +54,7 @@ def async_call(calls: Calls) -> Callable[..., Coroutine[Any, Any, Any]]:
         if store is None:
             store = calls.locate(args)
         key = calls.key(args, kwargs)
-        entry = store._peek(key)  # noqa: SLF001 - a friend of stores
+        entry = store._peek(key)
         if entry is not None:
             value = entry.value
             known_store, known_id, known_class = known

@@ -1,5 +1,5 @@
 """The in-process engine: residency, eviction and expiry of entries."""
 
-from .engine import Engine
+from armature_cache.engine.engine import Engine
 
 __all__ = ["Engine"]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
-from .shards import Budget, Shard
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from ..entry import Entry
+from armature_cache.engine.shards import Budget, Shard
+from armature_cache.entry import Entry
 
 _SINGLE = 65_536
 _SHARD = 16_384
@@ -131,7 +127,7 @@ class Engine:
 
     def keys(self) -> list[str]:
         """A snapshot of the keys, the expired but not yet removed ones included."""
-        return [key for shard in self._shards for key in shard.keys()]
+        return [key for shard in self._shards for key in shard.snapshot()]
 
     def __len__(self) -> int:
         return sum(len(shard.table) for shard in self._shards)

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING
 
-from .chains import Chains
-
-if TYPE_CHECKING:
-    from ..entry import Entry
+from armature_cache.engine.chains import Chains
+from armature_cache.entry import Entry
 
 _TICKS_PER_SECOND = 16
 _BITS = 6

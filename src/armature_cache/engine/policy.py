@@ -16,14 +16,10 @@ few evictions of their queue, so that a loop longer than the cache does not draw
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .chains import Chains
-from .expiry import HEADS
-from .ghosts import Ghosts
-
-if TYPE_CHECKING:
-    from ..entry import Entry
+from armature_cache.engine.chains import Chains
+from armature_cache.engine.expiry import HEADS
+from armature_cache.engine.ghosts import Ghosts
+from armature_cache.entry import Entry
 
 WINDOW = 0
 MAIN = 1

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import cast
 
-from .expiry import HEADS, TimerWheel
-from .policy import Policy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..entry import Entry
+from armature_cache.engine.expiry import HEADS, TimerWheel
+from armature_cache.engine.policy import Policy
+from armature_cache.entry import Entry
 
 _EFFORT = 16
 
@@ -48,7 +45,10 @@ class Budget:
 
 
 class Shard:
-    """The residents whose keys fall to this shard; all changes are made under its lock."""
+    """The residents whose keys fall to this shard; all changes are made under its lock.
+
+    What is removed stays referenced until the lock is released: a finaliser may use the cache.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self.table: dict[str, Entry] = {}
@@ -70,12 +70,13 @@ class Shard:
         evicted: list[Entry],
     ) -> bool:
         """Insert or replace; the entries that had to leave are appended to `evicted`."""
+        dropped: list[Entry] = []
         with self._lock:
             old = self.table.get(entry.key)
             if guard is not None and not guard(None if old is None or old.dead_at <= now else old):
                 return False
             if now >= self.next_expiry:
-                self._purge(now, _EFFORT)
+                self._purge(now, _EFFORT, dropped)
                 old = self.table.get(entry.key)
             if entry.dead_at <= now or not self._budget.fits(entry.weight):
                 if old is not None:
@@ -111,8 +112,11 @@ class Shard:
 
     def expire(self, now: float, limit: int | None) -> int:
         """Remove at most `limit` dead entries, all when None; how many were removed."""
+        dropped: list[Entry] = []
         with self._lock:
-            return self._purge(now, limit) if now >= self.next_expiry else 0
+            if now >= self.next_expiry:
+                self._purge(now, limit, dropped)
+        return len(dropped)
 
     def evict(self, evicted: list[Entry]) -> bool:
         """Make one entry leave; False if there is none."""
@@ -122,7 +126,8 @@ class Shard:
     def clear(self) -> None:
         """Remove everything."""
         with self._lock:
-            self._budget.charge(-len(self.table), -sum(e.weight for e in self.table.values()))
+            dropped = list(self.table.values())
+            self._budget.charge(-len(dropped), -sum(entry.weight for entry in dropped))
             self.table.clear()
             del self._entries[HEADS:]
             self._free.clear()
@@ -130,8 +135,8 @@ class Shard:
             self._wheel.clear()
             self.next_expiry = math.inf
 
-    def keys(self) -> list[str]:
-        """A snapshot of the keys."""
+    def snapshot(self) -> list[str]:
+        """List the keys."""
         with self._lock:
             return list(self.table)
 
@@ -192,18 +197,16 @@ class Shard:
         self._wheel.cancel(slot, entry.dead_at)
         self._budget.charge(-1, -entry.weight)
 
-    def _purge(self, now: float, limit: int | None) -> int:
+    def _purge(self, now: float, limit: int | None, dropped: list[Entry]) -> None:
         wheel = self._wheel
         wheel.turn(now)
         effort = len(self._entries) if limit is None else _EFFORT
-        removed = 0
-        while limit is None or removed < limit:
+        while limit is None or len(dropped) < limit:
             slot = wheel.pop(now, effort)
             entry = None if slot is None else self._entries[slot]
             if entry is None:
                 break
             self._remove(entry)
-            removed += 1
-        self.expirations += removed
+            dropped.append(entry)
+        self.expirations += len(dropped)
         self.next_expiry = wheel.earliest()
-        return removed

@@ -11,13 +11,19 @@ import redis.asyncio as redis_aio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from armature_cache._runtime.aio import ASYNC, running_loop
+from armature_cache._runtime.aio import ASYNC, Loop, running_loop
 from armature_cache.errors import ClosedError
-from armature_cache.redisio.port import Answer, Command, lacking, placed, run_id_of, translate, whole
+from armature_cache.redisio.port import (
+    Answer,
+    Command,
+    lacking,
+    placed,
+    run_id_of,
+    translate,
+    whole,
+)
 
 if TYPE_CHECKING:
-    import asyncio
-
     from armature_cache._time import TimeSource
 
 _RUN_ID = "_armature_run_id"
@@ -46,9 +52,9 @@ class AsyncPort:
         self._time = time
         self._owned = owned
         self._pid = os.getpid()
-        self._pools: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, redis_aio.ConnectionPool
-        ] = weakref.WeakKeyDictionary()
+        self._pools: weakref.WeakKeyDictionary[Loop, redis_aio.ConnectionPool] = (
+            weakref.WeakKeyDictionary()
+        )
         self._closed = False
 
     def _pool(self) -> redis_aio.ConnectionPool:
@@ -75,9 +81,7 @@ class AsyncPort:
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
 
-    async def _exchange(
-        self, pool: redis_aio.ConnectionPool, commands: Sequence[Command]
-    ) -> Answer:
+    async def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
         async with ASYNC.deadline(self._connect_timeout):
             connection = await pool.get_connection()
         try:

@@ -12,7 +12,15 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from armature_cache.errors import ClosedError
-from armature_cache.redisio.port import Answer, Command, lacking, placed, run_id_of, translate, whole
+from armature_cache.redisio.port import (
+    Answer,
+    Command,
+    lacking,
+    placed,
+    run_id_of,
+    translate,
+    whole,
+)
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -66,7 +74,7 @@ class BlockingPort:
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
 
-    def _exchange(self, pool: redis.ConnectionPool, commands: Sequence[Command]) -> Answer:
+    def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
         connection = pool.get_connection()
         try:
             deadline = self._time() + self._operation_timeout

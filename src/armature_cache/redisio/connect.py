@@ -153,10 +153,13 @@ def blocking_twin(
         else redis.Connection
     )
 
+    pool_of: Any = redis.BlockingConnectionPool
+
     def make() -> redis.ConnectionPool:
-        return redis.BlockingConnectionPool(
+        pool: redis.ConnectionPool = pool_of(
             connection_class=kind, **{**carried, **_settings(config)}
         )
+        return pool
 
     return BlockingPort(
         make,

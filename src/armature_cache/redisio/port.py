@@ -110,35 +110,46 @@ def checked(answer: Answer, backend: str) -> list[Any]:
 def translate(error: BaseException, backend: str) -> BackendError:
     """The error of this library for one of redis-py or the socket."""
     text = str(error)
-    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
-        return AuthenticationFailed(
-            f"{backend} refused the user, the password or a right: {text}", backend=backend
-        )
-    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        return BackendTimeout(
-            f"{backend} did not answer in time; look at its load, or raise operation_timeout",
-            backend=backend,
-        )
-    if isinstance(error, redis_errors.ReadOnlyError) or text.startswith(("NOREPLICAS", "MOVED")):
-        return StaleTopology(
-            f"{backend} is not a primary that accepts writes; point the url at the primary: {text}",
-            backend=backend,
-        )
-    if isinstance(error, redis_errors.OutOfMemoryError) or text.startswith("OOM"):
-        return BackendUnavailable(
-            f"{backend} is out of memory; raise maxmemory or set a volatile-* eviction policy",
-            backend=backend,
-        )
-    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
-        return AuthenticationFailed(
-            f"{backend} refused the user or the password", backend=backend
-        )
-    if isinstance(error, redis_errors.ConnectionError | OSError):
-        return BackendUnavailable(
-            f"{backend} cannot be reached; check that the server runs and the url is right: {text}",
-            backend=backend,
-        )
+    for kinds, starts, kind, advice in _TRANSLATIONS:
+        if isinstance(error, kinds) or text.startswith(starts):
+            return kind(f"{backend} {advice}: {text}", backend=backend)
     return BackendUnavailable(f"{backend} answered: {text}", backend=backend)
+
+
+_TRANSLATIONS: Final[
+    tuple[tuple[tuple[type[BaseException], ...], tuple[str, ...], type[BackendError], str], ...]
+] = (
+    (
+        (redis_errors.AuthenticationError, redis_errors.NoPermissionError),
+        ("WRONGPASS", "NOAUTH", "NOPERM", "invalid username-password"),
+        AuthenticationFailed,
+        "refused the user, the password, or a right; check the url and the ACL",
+    ),
+    (
+        (redis_errors.TimeoutError, TimeoutError),
+        (),
+        BackendTimeout,
+        "did not answer in time; look at its load, or raise operation_timeout",
+    ),
+    (
+        (redis_errors.ReadOnlyError,),
+        ("NOREPLICAS", "MOVED", "READONLY"),
+        StaleTopology,
+        "is not a primary that accepts writes; point the url at the primary",
+    ),
+    (
+        (redis_errors.OutOfMemoryError,),
+        ("OOM",),
+        BackendUnavailable,
+        "is out of memory; raise maxmemory, or set a volatile-* eviction policy",
+    ),
+    (
+        (redis_errors.ConnectionError, OSError),
+        (),
+        BackendUnavailable,
+        "cannot be reached; check that the server runs and that the url is right",
+    ),
+)
 
 
 def run_id_of(info: bytes | str) -> str:

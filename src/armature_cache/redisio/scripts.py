@@ -1,9 +1,9 @@
-"""The Lua scripts of the coherence protocol; each is atomic on the server.
+r"""The Lua scripts of the coherence protocol; each is atomic on the server.
 
 Sequences are microseconds and exceed what Lua's `tostring` prints, hence `string.format`. Special
-members of the clocks carry their value in their name and stand above every tag: `\\0S` (last
-sequence), `\\0E:` epoch, `\\0R:` run_id, `\\0F:` floor, `\\0B:` largest staleness bound in µs,
-`\\0T:` longest lifetime in use in ms; in the key clock `\\0F:` is the floor of its memory.
+members of the clocks carry their value in their name and stand above every tag: `\0S` (last
+sequence), `\0E:` epoch, `\0R:` run_id, `\0F:` floor, `\0B:` largest staleness bound in µs,
+`\0T:` longest lifetime in use in ms; in the key clock `\0F:` is the floor of its memory.
 """
 
 from __future__ import annotations

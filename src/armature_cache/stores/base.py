@@ -53,7 +53,7 @@ class CacheStore(BulkMethods):
         *,
         ttl: TTL | Unset = UNSET,
         tags: str | Iterable[str] = (),
-        type: object = None,  # noqa: A002
+        type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
     ) -> T:
@@ -78,7 +78,7 @@ class CacheStore(BulkMethods):
         *,
         ttl: TTL | Unset = UNSET,
         tags: str | Iterable[str] = (),
-        type: object = None,  # noqa: A002
+        type: object = None,
         cache_none: bool = True,
     ) -> T:
         """Load and store the value of a key, whatever is cached."""
@@ -172,13 +172,13 @@ class CacheStore(BulkMethods):
 
         It shares connections, residents and clock with its parent; clearing the parent clears it.
         """
-        from armature_cache.stores.namespaced import NamespacedCache  # noqa: PLC0415 - a wrapper
+        from armature_cache.stores.namespaced import NamespacedCache
 
         return NamespacedCache(self, name)
 
     def cached(self, **options: Any) -> Any:
         """`@cache` with this store: see `armature_cache.cache`."""
-        from armature_cache.decorator import cache  # noqa: PLC0415 - a layer above
+        from armature_cache.decorator import cache
 
         return cache(using=self, **options)
 
@@ -192,9 +192,9 @@ class CacheStore(BulkMethods):
 
     def sync(self) -> SyncStore:
         """The same cache for plain functions and threads: it shares residents and clock."""
-        from armature_cache.sync import face_of  # noqa: PLC0415 - a layer above
+        from armature_cache.sync import face_of
 
-        return face_of(cast("CacheStore", self._blocking()))
+        return face_of(self._blocking())
 
     async def __aenter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ class BulkMethods(SingleMethods):
         self,
         keys: Iterable[str],
         *,
-        type: object = None,  # noqa: A002
+        type: object = None,
         consistency: Consistency = "bounded",
     ) -> dict[str, Any]:
         """The values of those keys that have one, in the order asked."""
@@ -40,9 +40,7 @@ class BulkMethods(SingleMethods):
                 leases.leave(self.clock.replica, self._path(key), stamp, now)
         return {key: found[key].value for key in asked if key in found}
 
-    async def _gather(
-        self, keys: Sequence[str], want: object, *, strong: bool
-    ) -> dict[str, Entry]:
+    async def _gather(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         if not strong:
             for key in keys:
@@ -63,11 +61,12 @@ class BulkMethods(SingleMethods):
         *,
         ttl: TTL | Unset = UNSET,
         tags: str | Iterable[str] = (),
-        as_of: Mark | None | Unset = UNSET,
-        type: object = None,  # noqa: A002
+        as_of: Mark | Unset | None = UNSET,
+        type: object = None,
     ) -> None:
-        """Store several values with one lifetime and the same tags; nothing is stored if one of
-        them cannot be.
+        """Store several values with one lifetime and the same tags.
+
+        Nothing is stored if one of them cannot be.
         """
         if not isinstance(items, Mapping):
             raise ConfigError("set_many takes a mapping of keys to values", field="items")
@@ -107,7 +106,7 @@ class BulkMethods(SingleMethods):
         *,
         ttl: TTL | Unset = UNSET,
         tags: str | Iterable[str] = (),
-        type: object = None,  # noqa: A002
+        type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
     ) -> dict[str, T]:

@@ -55,9 +55,7 @@ class Mark:
 
     __slots__ = ("_renew", "stamp", "taken_at")
 
-    def __init__(
-        self, stamp: Stamp, taken_at: float, renew: Callable[[], Awaitable[Mark]]
-    ) -> None:
+    def __init__(self, stamp: Stamp, taken_at: float, renew: Callable[[], Awaitable[Mark]]) -> None:
         self.stamp = stamp
         self.taken_at = taken_at
         self._renew = renew

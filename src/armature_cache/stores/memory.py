@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Self
 
 from armature_cache._runtime.aio import ASYNC
@@ -16,7 +16,7 @@ from armature_cache.clocks.replica import Replica, Stamp, Verdict
 from armature_cache.config import check_count
 from armature_cache.engine import Engine
 from armature_cache.entry import Entry
-from armature_cache.errors import CounterError, ConfigError
+from armature_cache.errors import ConfigError, CounterError
 from armature_cache.loading import Flights
 from armature_cache.options import TTL, resolve_ttl
 from armature_cache.stores.base import CacheStore
@@ -124,6 +124,9 @@ class InMemoryCache(CacheStore):
     def drop_all(self) -> None:
         """Let go of every entry."""
         self._engine.clear()
+
+    def _keys(self) -> list[str]:
+        return self._engine.keys()
 
     # -- entry level -------------------------------------------------------------------------
 
@@ -258,18 +261,18 @@ class InMemoryCache(CacheStore):
 
     async def _scan(self, prefix: str) -> AsyncIterator[str]:
         await self.clock.ensure(self.bound)
-        for key in self._engine.keys():
+        for key in self._keys():
             if key.startswith(prefix) and self.resident(key) is not None:
                 yield key
 
     async def _tagged_keys(self, tag: str, *, exact: bool) -> list[str]:
         await self.clock.ensure(self.bound)
-        residents = (self.resident(key) for key in self._engine.keys())
+        residents = (self.resident(key) for key in self._keys())
         return [entry.key for entry in residents if entry is not None and tag in entry.tags]
 
     async def _live_tags(self) -> list[str]:
         await self.clock.ensure(self.bound)
-        residents = (self.resident(key) for key in self._engine.keys())
+        residents = (self.resident(key) for key in self._keys())
         return list({tag for entry in residents if entry is not None for tag in entry.tags})
 
     def _snapshot(self) -> CacheStats:
@@ -305,10 +308,11 @@ def _size(value: object, depth: int) -> int:
     size = sys.getsizeof(value)
     if depth == 0:
         return size
+    parts: Iterable[object]
     if isinstance(value, dict):
-        parts: object = (*value.keys(), *value.values())
+        parts = (*value.keys(), *value.values())
     elif isinstance(value, list | tuple | set | frozenset):
         parts = value
     else:
         parts = getattr(value, "__dict__", {}).values()
-    return size + sum(_size(part, depth - 1) for part in parts)  # type: ignore[attr-defined]
+    return size + sum(_size(part, depth - 1) for part in parts)

@@ -45,9 +45,7 @@ class NamespacedCache(Wrapper):
         return (*self._inner(tags), self._prefix)
 
     def _draft_within(self, draft: Draft) -> Draft:
-        return dataclasses.replace(
-            draft, key=self._prefix + draft.key, tags=self._tags(draft.tags)
-        )
+        return dataclasses.replace(draft, key=self._prefix + draft.key, tags=self._tags(draft.tags))
 
     def _outer(self, found: dict[str, Entry]) -> dict[str, Entry]:
         skip = len(self._prefix)

@@ -84,7 +84,7 @@ class NullCache(CacheStore):
         await self.clock.restart()
 
     async def _scan(self, prefix: str) -> AsyncIterator[str]:
-        for key in ():
+        for key in list[str]():
             yield key
 
     async def _tagged_keys(self, tag: str, *, exact: bool) -> list[str]:

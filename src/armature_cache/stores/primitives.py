@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Self
 
 from armature_cache.stores.stats import CacheStats, Counters
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from armature_cache.stores.draft import Draft, Prepared
 
 logger = logging.getLogger("armature_cache")
-
-SKIP: Final = object()
-"""In place of a type: do not decode the value."""
 
 
 class EntryStore(ABC):
@@ -129,5 +126,5 @@ class EntryStore(ABC):
         """Let go of connections and background work."""
 
     @abstractmethod
-    def _blocking(self) -> EntryStore:
+    def _blocking(self) -> Self:
         """The same store for threads: shares residents and clock."""

@@ -11,7 +11,8 @@ from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
 from armature_cache.clocks.hints import Listener
-from armature_cache.clocks.redis import RedisClock, ServerReplica, replica_of
+from armature_cache.clocks.redis import RedisClock
+from armature_cache.clocks.redis_replica import ServerReplica, replica_of
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
 from armature_cache.errors import ConfigError
@@ -115,7 +116,12 @@ class RedisCache(RedisEntries):
         self.runtime = runtime
         self._flights = Flights(runtime)
         self.clock = RedisClock(
-            self._replica, port, self._names, self.config, runtime, self.time, self._listen()
+            self._replica,
+            port,
+            config=self.config,
+            runtime=runtime,
+            time=self.time,
+            listener=self._listen(),
         )
 
     def _listen(self) -> Listener | None:
@@ -138,7 +144,7 @@ class RedisCache(RedisEntries):
         return f"<RedisCache {self._port.backend} namespace={self.config.namespace!r}>"
 
     def _snapshot(self) -> CacheStats:
-        return snapshot("redis", self.counters, syncs=self.clock.syncs)
+        return snapshot("redis", self.counters, syncs=self._replica.syncs)
 
     async def _ping(self) -> None:
         checked(await self._port.send([("PING",)]), self._port.backend)
@@ -151,7 +157,7 @@ class RedisCache(RedisEntries):
             self.clock.retire()
             await self._port.aclose()
 
-    def _blocking(self) -> RedisCache:
+    def _blocking(self) -> Self:
         twin = copy.copy(self)
         twin._attach(_background_port(self._client, self.config, self.time), BLOCKING)
         return twin
@@ -171,6 +177,6 @@ def _ears(store: RedisCache) -> Callable[[], tuple[RedisClock, BlockingPort]]:
 
     def make() -> tuple[RedisClock, BlockingPort]:
         port = _background_port(client, config, time)
-        return RedisClock(replica, port, Names(config.namespace), config, BLOCKING, time), port
+        return RedisClock(replica, port, config=config, runtime=BLOCKING, time=time), port
 
     return make

@@ -21,7 +21,6 @@ from armature_cache.errors import (
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.draft import Draft, Prepared
-from armature_cache.stores.primitives import SKIP
 from armature_cache.stores.redis_listing import RedisListing
 
 if TYPE_CHECKING:
@@ -57,9 +56,7 @@ class RedisEntries(RedisListing):
         self.counters.misses += len(keys) - len(found)
         return found
 
-    async def _judged(
-        self, keys: Sequence[str], *, strong: bool
-    ) -> list[tuple[Entry, Envelope]]:
+    async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[tuple[Entry, Envelope]]:
         """The valid entries among these keys, not decoded yet; one round trip as a rule."""
         names = [self._names.value(key) for key in keys]
         read: Command = ("GET", names[0]) if len(names) == 1 else ("MGET", *names)
@@ -132,18 +129,19 @@ class RedisEntries(RedisListing):
 
     def _decode(self, entry: Entry, parsed: Envelope, want: object) -> bool:
         """Put the decoded value into the entry; False, and counted, if that cannot be done."""
+        if parsed.codec not in {COUNTER_CODE, self.codec.code}:
+            self.counters.undecodable += 1
+            return False
         try:
             if parsed.codec == COUNTER_CODE:
                 entry.value = decode_counter(parsed.payload)
-            elif parsed.codec == self.codec.code and want is not SKIP:
-                entry.value = self.codec.decode(parsed.payload, parsed.type_id, want)
-                if want is not None:
-                    entry.type_id = self.codec.type_id(want)
             else:
-                raise UndecodablePayload(f"written with codec {parsed.codec}")
+                entry.value = self.codec.decode(parsed.payload, parsed.type_id, want)
         except UndecodablePayload:
             self.counters.undecodable += 1
             return False
+        if want is not None:
+            entry.type_id = self.codec.type_id(want)
         return True
 
     # -- writing -----------------------------------------------------------------------------
@@ -285,7 +283,7 @@ class RedisEntries(RedisListing):
     async def _remove(self, keys: Sequence[str]) -> list[bool]:
         heads = await self.clock.invalidate((), keys)
         had = []
-        for key, head in zip(keys, heads, strict=True):
+        for head in heads:
             parsed = envelope.parse_head(head)
             had.append(
                 parsed is not None
@@ -330,9 +328,7 @@ class RedisEntries(RedisListing):
             raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
         return int(reply[1]) if reply[0] == 1 else None
 
-    def _counter(
-        self, key: str, total: int, ttl: float | None, tags: tuple[str, ...]
-    ) -> Draft:
+    def _counter(self, key: str, total: int, ttl: float | None, tags: tuple[str, ...]) -> Draft:
         payload = b"%d" % _in_range(key, total)
         return Draft(key, None, payload, 0, 0, tags, ttl, counter=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.entry import Entry
@@ -14,7 +14,8 @@ from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.base import CacheStore
 
 if TYPE_CHECKING:
-    from armature_cache.clocks.redis import RedisClock, ServerReplica
+    from armature_cache.clocks.redis import RedisClock
+    from armature_cache.clocks.redis_replica import ServerReplica
     from armature_cache.config import CacheConfig
     from armature_cache.redisio.names import Names
     from armature_cache.redisio.port import Port
@@ -151,7 +152,7 @@ class RedisListing(CacheStore):
         return int(self.time() * 1000 + self._replica.server_behind)
 
 
-def pairs(reply: list[bytes]) -> dict[bytes, bytes]:
+def pairs(reply: list[Any]) -> dict[bytes, bytes]:
     """Members and scores of a sorted set, from RESP2 or RESP3."""
     if reply and isinstance(reply[0], list | tuple):
         return {member: b"%d" % int(score) for member, score in reply}

@@ -46,7 +46,7 @@ class SingleMethods(EntryStore):
         key: str,
         default: None = None,
         *,
-        type: type[T],  # noqa: A002 - the word of the API
+        type: type[T],
         consistency: Consistency = "bounded",
     ) -> T | None: ...
     @overload
@@ -55,7 +55,7 @@ class SingleMethods(EntryStore):
         key: str,
         default: D,
         *,
-        type: type[T],  # noqa: A002
+        type: type[T],
         consistency: Consistency = "bounded",
     ) -> T | D: ...
     async def get(
@@ -63,7 +63,7 @@ class SingleMethods(EntryStore):
         key: str,
         default: object = None,
         *,
-        type: object = None,  # noqa: A002
+        type: object = None,
         consistency: Consistency = "bounded",
     ) -> Any:
         """The value of a key, or `default` when there is none.
@@ -115,8 +115,8 @@ class SingleMethods(EntryStore):
         *,
         ttl: TTL | Unset = UNSET,
         tags: str | Iterable[str] = (),
-        as_of: Mark | None | Unset = UNSET,
-        type: object = None,  # noqa: A002
+        as_of: Mark | Unset | None = UNSET,
+        type: object = None,
     ) -> None:
         """Store a value.
 
@@ -135,7 +135,7 @@ class SingleMethods(EntryStore):
         *,
         ttl: TTL | Unset = UNSET,
         tags: str | Iterable[str] = (),
-        type: object = None,  # noqa: A002
+        type: object = None,
     ) -> bool:
         """Store a value only if the key has no valid entry; whether it was stored."""
         draft = self._draft(key, value, ttl, tags, type)
@@ -161,9 +161,7 @@ class SingleMethods(EntryStore):
         """Give a key's entry a new lifetime from now; False if there is none."""
         return await self._restamp(check_key(key), self._lifetime(ttl))
 
-    async def increment(
-        self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET
-    ) -> int:
+    async def increment(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
         """Add to a 64-bit integer as one step and return the sum; an absent key counts as 0.
 
         `ttl` applies when the key is created; an existing lifetime stays. Raises `CounterError`
@@ -230,7 +228,7 @@ class SingleMethods(EntryStore):
         lifetime = self._lifetime(ttl)
         return Draft(key, *self._prepare(value, want), named, lifetime)
 
-    def _date(self, draft: Draft, as_of: Mark | None | Unset) -> None:
+    def _date(self, draft: Draft, as_of: Mark | Unset | None) -> None:
         """Say whether a draft is a fill, and since when."""
         replica = self.clock.replica
         if as_of is UNSET:

@@ -33,8 +33,8 @@ class TaggedCache(Wrapper):
         tags: str | Iterable[str],
         ttl: TTL | Unset = UNSET,
         *,
-        as_of: Mark | None | Unset = UNSET,
-        type: object = None,  # noqa: A002
+        as_of: Mark | Unset | None = UNSET,
+        type: object = None,
     ) -> None:
         """Store a value with tags: `set(key, value, tags=tags, ttl=ttl)`."""
         await self.set(key, value, tags=tags, ttl=ttl, as_of=as_of, type=type)

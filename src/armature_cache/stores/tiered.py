@@ -80,9 +80,7 @@ class TieredCache(CacheStore):
     shares L2 is seen here within the staleness bound.
     """
 
-    def __init__(
-        self, l1: CacheStore, l2: CacheStore, config: TieredCacheConfig = DEFAULT
-    ) -> None:
+    def __init__(self, l1: CacheStore, l2: CacheStore, config: TieredCacheConfig = DEFAULT) -> None:
         if not isinstance(config, TieredCacheConfig):
             raise ConfigError("config is a TieredCacheConfig", field="config")
         self.config = config
@@ -117,7 +115,7 @@ class TieredCache(CacheStore):
         self._flights = Flights(self.runtime)
         self._outage = _Outage(self.time)
         nearest = near if self._use_l1 and near is not None else far
-        self._peek = nearest._peek  # type: ignore[method-assign] - a hit takes no detour
+        self._peek = nearest._peek  # type: ignore[method-assign]  # a hit takes no detour
 
     def _adopt(self) -> None:
         if self._near is not None and self._use_l1:

@@ -37,7 +37,7 @@ class Wrapper(CacheStore):
         self.max_load_time = store.max_load_time
         self.supports_tags, self.tolerant = store.supports_tags, store.tolerant
         self._flights = store._flights
-        self._peek = store._peek  # type: ignore[method-assign] - a hit takes no detour
+        self._peek = store._peek  # type: ignore[method-assign]  # a hit takes no detour
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.store!r}>"

@@ -1,0 +1,81 @@
+"""What this process knows of a server's clock, and owes it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, NamedTuple
+
+from armature_cache.clocks.replica import Replica
+
+if TYPE_CHECKING:
+    from armature_cache.clocks.hints import Listener
+
+
+class Unsent(NamedTuple):
+    """An invalidation that was not acknowledged, and what it holds dead in this process."""
+
+    tags: tuple[str, ...]
+    keys: tuple[str, ...]
+    marks: list[bytes]
+
+
+class ServerReplica(Replica):
+    """The replica of a server's clock: one per server, database, namespace and process."""
+
+    __slots__ = (
+        "declared_bound",
+        "declared_ttl",
+        "listener",
+        "server_ahead",
+        "server_behind",
+        "syncs",
+        "unsent",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent: list[Unsent] = []
+        self.listener: weakref.ref[Listener] | None = None
+        self.syncs = 0
+        self.declared_bound = 0
+        self.declared_ttl = 0
+        self.server_ahead = self.server_behind = 0.0
+
+    def reset_after_fork(self) -> None:
+        self.unsent = []
+        listener = self.listener() if self.listener is not None else None
+        if listener is not None:
+            listener.reset_after_fork()
+        super().reset_after_fork()
+
+    def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
+        """Estimate the server's wall clock, in ms, as an upper and a lower offset."""
+        self.server_ahead = micros / 1000 - sent_at * 1000
+        self.server_behind = micros / 1000 - received_at * 1000
+
+
+_replicas: weakref.WeakValueDictionary[str, ServerReplica] = weakref.WeakValueDictionary()
+_replicas_lock = threading.Lock()
+
+
+def replica_of(place: str) -> ServerReplica:
+    """The one replica of this process for a server, database and namespace."""
+    with _replicas_lock:
+        replica = _replicas.get(place)
+        if replica is None:
+            replica = _replicas[place] = ServerReplica()
+        return replica
+
+
+def forget_after_fork() -> None:
+    """A forked child starts cold: it trusts nothing that its parent knew."""
+    if _replicas_lock.locked():
+        _replicas_lock.release()
+    for replica in list(_replicas.values()):
+        replica.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_after_fork)

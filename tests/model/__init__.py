@@ -1,1 +1,0 @@
-"""Explicit-state model of the coherence protocol (see README.md)."""
