@@ -16,7 +16,7 @@ from armature_cache._missing import UNSET, Unset
 from armature_cache._runtime.ready import run_ready
 from armature_cache._time import TimeSource, boottime
 from armature_cache.errors import ConfigError
-from armature_cache.leases import held
+from armature_cache.leases import held, withdraw
 from armature_cache.stores import base as _base
 from armature_cache.stores import memory as _memory
 from armature_cache.stores import null as _null
@@ -90,7 +90,10 @@ class CacheStore:
     ) -> Any:
         if type is None and consistency == "bounded":
             entry = self._peek(key)
-            if entry is not None and not held():
+            if entry is not None:
+                leased = held()
+                if leased and self._core.path + key in leased:
+                    withdraw(self._core.clock.replica, self._core.path + key)
                 return entry.value
         return run_ready(
             self._core.get(key, default, type=cast("Any", type), consistency=consistency)

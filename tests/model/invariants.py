@@ -28,10 +28,11 @@ class Invariants:
     def _trusted_read(self, process: Process) -> str | None:
         """1 and 4: what an L1 hit would return now, without I/O."""
         local, need = process.l1, process.need
-        if process.trust and local and judge_local(self.ctx, process, local):
-            if local.version < need:
-                return f"1: L1 hit returns v{local.version}, older than v{need}"
-        return None
+        if not process.trust or local is None or local.version >= need:
+            return None
+        if not judge_local(self.ctx, process, local):
+            return None
+        return f"1: L1 hit returns v{local.version}, older than v{need}"
 
     def _strong_read(self, state: State, process: Process) -> str | None:
         """1 (strong), 5 and 6: a sync now, then both tiers."""

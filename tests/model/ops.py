@@ -115,13 +115,10 @@ def _send_fill(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process = state.procs[i]
     if op.epoch != process.epoch and not ctx.has("fill_of_foreign_epoch"):
         return replace_op(state, i, op, None)
-    if ctx.has("asof_at_write"):
-        op_asof = process.last
-    else:
-        op_asof = op.asof
+    asof = process.last if ctx.has("asof_at_write") else op.asof
     epoch = process.epoch if ctx.has("fill_of_foreign_epoch") else op.epoch
-    held = Value(op.version, op_asof, epoch)
-    after = op._replace(step="fill", last=process.last, asof=op_asof, held=held)
+    held = Value(op.version, asof, epoch)
+    after = op._replace(step="fill", last=process.last, asof=asof, held=held)
     return replace_op(state, i, op, after)
 
 
@@ -174,6 +171,11 @@ def _get_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
         return _get_again(state, i, op)
     if op.kind == "add":
         return _add_judges(ctx, state, i, op, value)
+    return _judge_read(ctx, state, i, op, value)
+
+
+def _judge_read(ctx: Scenario, state: State, i: int, op: Op, value: Value | None) -> State:
+    process = state.procs[i]
     if value is None or not judge_stored(ctx, process, value):
         return _missed(state, i, op)
     if needs_scores(process, value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.model.state import Scenario
 
 COLD = (False, False)
+PLAIN = frozenset({"fill_ignores_key_clock"})  # FILL as a Cluster must do it
 
 SCENARIOS = {
     scenario.name: scenario
@@ -12,6 +13,8 @@ SCENARIOS = {
         Scenario("tags", (("inv0", "load"), ("get",)), {"lapse": 1}),
         Scenario("tag and loads", (("inv0",), ("get", "load")), {"lapse": 1}),
         Scenario("two tags", (("inv0",), ("inv1", "load")), {"lapse": 1}),
+        Scenario("mirrored sets", (("set",), ("set",)), {"lapse": 1}, syncing=(0, 1)),
+        Scenario("mirrored adds", (("add",), ("add",)), {"expire value": 1}, syncing=(0, 1)),
         Scenario("failed call", (("inv0",), ("load",)), {"fail": 1, "lapse": 1}),
         Scenario("strong", (("inv0",), ("load", "strong")), {"lapse": 1}),
         Scenario("split sync", (("del",), ("inv1",)), {"lapse": 1}, split=True),
@@ -66,6 +69,15 @@ SCENARIOS = {
             "evicted key clock, two steps",
             (("del2",), ("load",)),
             {"evict key clock": 1, "evict tombstone": 1},
+        ),
+        Scenario(
+            "plain FILL",
+            (("del",), ("load",)),
+            {"forget keys": 1, "expire tombstone": 1, "lapse": 1},
+            mutations=PLAIN,
+        ),
+        Scenario(
+            "plain FILL, evicted", (("set",), ("get", "load")), {"evict value": 1}, mutations=PLAIN
         ),
         Scenario("evicted value", (("set",), ("get", "load")), {"evict value": 1}),
         Scenario("evicted tag clock", (("inv0",), ("load",)), {"evict tag clock": 1, "lapse": 1}),
@@ -142,8 +154,8 @@ MUTATIONS = {
     "less": "tags",
     "trust_hints": "tags",
     "merge_only_q": "two tags",
-    "no_key_judgement": "set and delete",
-    "short_tombstone": "delete in two steps",
+    "no_key_judgement": "plain FILL, evicted",
+    "short_tombstone": "plain FILL",
     "lease_survives": "lease",
     "join_sent_sync": "strong",
     "trust_from_reply": "touch",
@@ -166,4 +178,26 @@ MUTATIONS = {
     "promote_across_forgetting": "bounded keys, two steps",
     "no_local_floor": "bounded tags",
     "no_key_floor": "bounded keys",
+}
+
+# More than a second each, so `make check` leaves them out.
+SLOW = {
+    "bounded keys",
+    "bounded tags",
+    "clear",
+    "clear and tag",
+    "clear, rolled back",
+    "clear, rolled back, falling",
+    "delete",
+    "evicted key clock",
+    "evicted tag clock",
+    "sets",
+    "sets in two steps",
+    "slept, falling",
+    "slept, lost clock",
+    "slept, slow wire",
+    "strong",
+    "tag and loads",
+    "tags",
+    "two tags",
 }

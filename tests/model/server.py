@@ -136,9 +136,10 @@ def clear_root(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
 def fill(ctx: Scenario, state: State, value: Value, *, load: bool) -> tuple[State, Reply]:
     """Where the clock is at hand, a load is also refused by the key clock."""
     stored, server = state.server.value, state.server
-    if load and not ctx.cluster and not ctx.has("fill_ignores_key_clock"):
-        if not server.kfloor or value.asof < max(server.kfloor, server.key):
-            return state, Reply()
+    blind = ctx.cluster or ctx.has("fill_ignores_key_clock")
+    bumped = not server.kfloor or value.asof < max(server.kfloor, server.key)
+    if load and bumped and not blind:
+        return state, Reply()
     if stored is not None and (stored.epoch, stored.asof) > (value.epoch, value.asof):
         return state, Reply()
     if stored is not None and stored.expired:

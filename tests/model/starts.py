@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.model.process import finish
 from tests.model.state import ALL, KEY, Op, Process, Scenario, State, put
@@ -33,7 +34,7 @@ def starts(ctx: Scenario, state: State, i: int) -> Moves:
             yield f"P{i + 1} begins {name}", after
 
 
-def _with(state: State, i: int, op: Op, **changes: object) -> State:
+def _with(state: State, i: int, op: Op, **changes: Any) -> State:
     process = state.procs[i]._replace(**changes)
     ops = (*process.ops, op)
     return put(state, i, process._replace(ops=tuple(sorted(ops, key=lambda one: one[:12]))))

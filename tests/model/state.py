@@ -131,6 +131,10 @@ class Scenario:
         """Two-step writes stand for a Cluster: no script sees clock and value."""
         return any(name in ("set2", "del2") for names in self.todo for name in names)
 
+    @property
+    def symmetric(self) -> bool:
+        return len(self.syncing) == len(self.todo) and len(set(self.todo)) == 1
+
     def has(self, mutation: str) -> bool:
         return mutation in self.mutations
 

@@ -8,10 +8,15 @@ import pytest
 
 from tests.model.checker import BoundExceeded, explore
 from tests.model.model import check
-from tests.model.scenarios import HAZARDS, MUTATIONS, SCENARIOS
+from tests.model.scenarios import HAZARDS, MUTATIONS, SCENARIOS, SLOW
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+def _slow_marked() -> list[object]:
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=slow if name in SLOW else ()) for name in SCENARIOS]
+
+
+@pytest.mark.parametrize("name", _slow_marked())
 def test_scenario_holds(name: str) -> None:
     result, _ = check(SCENARIOS[name], max_states=100_000)
     assert result.ok, result.explain()
@@ -19,7 +24,8 @@ def test_scenario_holds(name: str) -> None:
 
 @pytest.mark.parametrize(("mutation", "name"), MUTATIONS.items())
 def test_mutation_is_caught(mutation: str, name: str) -> None:
-    mutated = replace(SCENARIOS[name], mutations=frozenset({mutation}))
+    scenario = SCENARIOS[name]
+    mutated = replace(scenario, mutations=scenario.mutations | {mutation})
     result, _ = check(mutated, max_states=100_000)
     assert not result.ok, f"{name} holds without the rule behind {mutation!r}"
 

@@ -99,7 +99,7 @@ def plain_functions() -> None:
     area("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     area.invalidate("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     area.key_for()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
-    area.invalid()  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    area.other  # type: ignore[attr-defined] # pyright: ignore
 
 
 async def coroutine_functions() -> None:
@@ -150,6 +150,6 @@ def options() -> None:
     set_default_cache(store)
     set_default_cache(plain_store)
     set_default_cache(None)
-    cache(ttl="300")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
-    cache(using=3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    cache(ttl="300")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    cache(using=3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     set_default_cache(3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -60,6 +60,20 @@ class Parameters:
         pairs = [*((name, default) for name, default, _ in self._positional), *self._keyword]
         return {name: default for name, default in pairs if default is not _REQUIRED}
 
+    def used(self, names: Collection[str]) -> Used | None:
+        """Where these stand among the positional arguments after the receiver; None: all, or not.
+
+        Omitted arguments may only be ones that do not count.
+        """
+        order = [name for name, _, _ in self._positional if name != self.receiver]
+        if len(names) == len(self.names) or not set(names).issubset(order):
+            return None
+        positions = tuple(order.index(name) for name in names)
+        needed = [index for index, (_, default, _) in enumerate(self._positional, self._shift)
+                  if default is _REQUIRED]
+        least = 1 + max((*positions, *needed), default=-1)
+        return Used(least, len(order), positions)
+
     def bind(self, args: Arguments, kwargs: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, in the order of the signature, the receiver included.
 
@@ -79,12 +93,12 @@ class Parameters:
         return bound
 
     def _bind_positional(self, args: Arguments, rest: dict[str, object]) -> dict[str, object]:
-        """What `args` and, taken out of it, `rest` give; what is missing is `_REQUIRED`."""
+        """What `args` and, taken out of it, `rest` give; what does not fit is `_REQUIRED`."""
         bound: dict[str, object] = {}
         given = len(args)
         for index, (name, default, by_name) in enumerate(self._positional):
             if index < given:
-                bound[name] = args[index]
+                bound[name] = _REQUIRED if by_name and name in rest else args[index]
             else:
                 bound[name] = rest.pop(name, default) if by_name else default
         if self._rest is not None:

@@ -82,17 +82,19 @@ class CallKeys:
         return self._origin.private
 
     def _key_function(self, receiver: Receiver | None) -> KeyFunction:
-        template = self._template
-        changeable = template is not None and template.has_attributes
+        template, name = self._template, self.parameters.receiver
+        names_it = template is not None and name is not None and template.names(name)
+        changeable = template is not None and (names_it or template.has_attributes)
         fixed = all(
-            name in self._ignored or is_fixed(default)
-            for name, default in self.parameters.defaults.items()
+            parameter in self._ignored or is_fixed(default)
+            for parameter, default in self.parameters.defaults.items()
         )
-        compute = remembered(self._compute) if fixed and not changeable else self._compute
-        name = self.parameters.receiver
+        compute: KeyFunction = self._compute
+        if fixed and not changeable:
+            compute = remembered(compute, self.parameters.used(self._used()))
         if receiver is None or name is None:
             return compute
-        is_silent = name in self._ignored or (template is not None and template.names(name))
+        is_silent = names_it or name in self._ignored
         part = self._no_part if is_silent else self._part
         if receiver == "cls":
             part = self._no_part if is_silent else self._watch
@@ -110,6 +112,12 @@ class CallKeys:
             return compute(args[1:], kwargs, part(target), target)
 
         return method_key
+
+    def _used(self) -> list[str]:
+        """The parameters that keys are made of, the receiver aside."""
+        if self._template is None:
+            return self._keyed
+        return [name for name in self._keyed if self._template.names(name)]
 
     def _compute(
         self,

@@ -6,13 +6,15 @@ import datetime
 import decimal
 import enum
 import uuid
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from armature_cache.keys.binding import Arguments
 from armature_cache.keys.length import is_shortened
 
 _REMEMBERED: Final = 4096
+_USED: Final = ("",)
+"""In place of the names of arguments, where only some of the positional ones count."""
 
 _SAFE: Final = frozenset({str, int, bytes, type(None), uuid.UUID, datetime.date})
 """Exact types: a value of one never equals a value of another one."""
@@ -29,6 +31,14 @@ _FIXED: Final = (
     enum.Enum,
     type,
 )
+
+
+class Used(NamedTuple):
+    """The positions of the arguments that count, in a call of `least` to `most` positional ones."""
+
+    least: int
+    most: int
+    positions: tuple[int, ...]
 
 
 class KeyFunction(Protocol):
@@ -51,9 +61,13 @@ def is_fixed(value: object) -> bool:
     return isinstance(value, _FIXED)
 
 
-def remembered(compute: KeyFunction) -> KeyFunction:
-    """The same function, which remembers 4,096 keys of calls with plain arguments."""
+def remembered(compute: KeyFunction, used: Used | None = None) -> KeyFunction:
+    """The same function, which remembers 4,096 keys of calls with plain arguments.
+
+    `used` are the arguments that keys are made of, where these are not all.
+    """
     known: dict[object, str] = {}
+    least, most, positions = used or Used(1, 0, ())
 
     def key(
         args: Arguments,
@@ -62,10 +76,13 @@ def remembered(compute: KeyFunction) -> KeyFunction:
         target: object = None,
         /,
     ) -> str:
-        call: object = args
+        call: object
         if kwargs:
             call = _identity((*args, *kwargs.values()), kwargs)
+        elif least <= len(args) <= most:
+            call = _identity(tuple([args[position] for position in positions]), _USED)
         else:
+            call = args
             for arg in args:
                 if type(arg) not in _SAFE:
                     call = _identity(args, kwargs)
@@ -86,14 +103,14 @@ def remembered(compute: KeyFunction) -> KeyFunction:
     return key
 
 
-def _identity(values: Arguments, kwargs: Mapping[str, object]) -> object:
+def _identity(values: Arguments, names: Iterable[str]) -> object:
     """What tells this call from all others, or None if an argument is not a plain value.
 
     It never equals a tuple of plain arguments: its first item is a tuple.
     """
     types = tuple(map(type, values))
     if _SAFE.issuperset(types):
-        return (values, *kwargs)
+        return (values, *names)
     if not _SAFE_BY_TYPE.issuperset(types) or (float in types and 0.0 in values):
         return None
-    return (values, types, *kwargs)
+    return (values, types, *names)

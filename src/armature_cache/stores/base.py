@@ -118,7 +118,7 @@ class CacheStore(BulkMethods):
         def may_join(stamp: Stamp) -> bool:
             return read and self.clock.replica.covers(path, tags, stamp)
 
-        path, tags = self._path(key), self._tag_paths(options.tags)
+        path, tags = self.path + key, self._tag_paths(options.tags)
         slot = path if read else f"\0refresh:{path}"
         return await self._flights.run(slot, work, may_join=may_join, catch_up=catch_up)
 

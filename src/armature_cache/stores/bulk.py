@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, CacheKeyError, ConfigError
-from armature_cache.leases import held
 from armature_cache.options import TTL, Consistency, check_consistency, check_key
 from armature_cache.stores.draft import Mark
 from armature_cache.stores.primitives import logger
@@ -37,7 +36,7 @@ class BulkMethods(SingleMethods):
         if missed:
             stamp, now = await self._stamp(), self.time()
             for key in missed:
-                leases.leave(self.clock.replica, self._path(key), stamp, now)
+                leases.leave(self.clock.replica, self.path + key, stamp, now)
         return {key: found[key].value for key in asked if key in found}
 
     async def _gather(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
@@ -50,9 +49,9 @@ class BulkMethods(SingleMethods):
         rest = [key for key in keys if key not in found]
         if rest:
             found |= await self._fetch(rest, want, strong=strong)
-        if held():
+        if leases.held():
             for key in found:
-                leases.withdraw(self.clock.replica, self._path(key))
+                leases.withdraw(self.clock.replica, self.path + key)
         return found
 
     async def set_many(

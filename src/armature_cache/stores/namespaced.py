@@ -29,10 +29,8 @@ class NamespacedCache(Wrapper):
 
     def _wrap(self) -> None:
         super()._wrap()
+        self.path += self._prefix
         del self._peek
-
-    def _path(self, key: str) -> str:
-        return self.store._path(self._prefix + key)
 
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         return self.store._tag_paths(self._tags(tags))

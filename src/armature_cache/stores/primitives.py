@@ -35,13 +35,11 @@ class EntryStore(ABC):
     default_ttl: float | None
     max_ttl: float | None
     max_load_time: float
+    path: str = ""
+    """What comes before a key where the clock knows it."""
     supports_tags: bool = False
     tolerant: bool = False
     """Whether reads survive a failing shared store as misses."""
-
-    def _path(self, key: str) -> str:
-        """A key as the clock knows it."""
-        return key
 
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Tags as the clock knows them, with those that this store adds."""

@@ -15,7 +15,7 @@ from armature_cache.clocks.redis import RedisClock
 from armature_cache.clocks.redis_replica import ServerReplica, replica_of
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
-from armature_cache.errors import ConfigError
+from armature_cache.errors import BackendError, ConfigError, InvalidationError
 from armature_cache.loading import Flights
 from armature_cache.redisio import connect
 from armature_cache.redisio.names import Names
@@ -151,11 +151,21 @@ class RedisCache(RedisEntries):
 
     async def _close(self) -> None:
         try:
-            if self._replica.unsent:
-                await self.clock.flush()
+            await self._flush()
         finally:
             self.clock.retire()
             await self._port.aclose()
+
+    async def _flush(self) -> None:
+        unsent = list(self._replica.unsent)
+        try:
+            await self.clock.flush()
+        except BackendError as error:
+            raise InvalidationError(
+                f"closed with invalidations that were not acknowledged: {error}",
+                tags=tuple(tag for job in unsent for tag in job.tags),
+                keys=tuple(key for job in unsent for key in job.keys),
+            ) from error
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)

@@ -75,17 +75,17 @@ class SingleMethods(EntryStore):
         if consistency == "bounded":
             entry = self._peek(key)
             if entry is not None and (type is None or self._fits(entry, type)):
-                if held():
-                    leases.withdraw(self.clock.replica, self._path(key))
+                leased = held()
+                if leased and self.path + key in leased:
+                    leases.withdraw(self.clock.replica, self.path + key)
                 return entry.value
         strong = check_consistency(consistency)
         found = await self._fetch((check_key(key),), type, strong=strong)
         replica = self.clock.replica
         if key in found:
-            if held():
-                leases.withdraw(replica, self._path(key))
+            leases.withdraw(replica, self.path + key)
             return found[key].value
-        leases.leave(replica, self._path(key), await self._stamp(), self.time())
+        leases.leave(replica, self.path + key, await self._stamp(), self.time())
         return default
 
     async def exists(self, key: str, *, consistency: Consistency = "bounded") -> bool:
@@ -139,7 +139,7 @@ class SingleMethods(EntryStore):
     ) -> bool:
         """Store a value only if the key has no valid entry; whether it was stored."""
         draft = self._draft(key, value, ttl, tags, type)
-        leases.withdraw(self.clock.replica, self._path(key))
+        leases.withdraw(self.clock.replica, self.path + key)
         added = await self._add(draft)
         self.counters.sets += added
         return added
@@ -151,8 +151,7 @@ class SingleMethods(EntryStore):
 
     async def _delete(self, keys: Sequence[str]) -> list[bool]:
         for key in keys:
-            if held():
-                leases.withdraw(self.clock.replica, self._path(key))
+            leases.withdraw(self.clock.replica, self.path + key)
         had = await self._remove(keys)
         self.counters.deletes += sum(had)
         return had
@@ -169,7 +168,7 @@ class SingleMethods(EntryStore):
         """
         if not isinstance(delta, int) or isinstance(delta, bool):
             raise ConfigError(f"delta is an int, not {delta!r}", field="delta")
-        leases.withdraw(self.clock.replica, self._path(check_key(key)))
+        leases.withdraw(self.clock.replica, self.path + check_key(key))
         return await self._increment(key, delta, self._lifetime(ttl), ())
 
     async def decrement(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
@@ -232,11 +231,11 @@ class SingleMethods(EntryStore):
         """Say whether a draft is a fill, and since when."""
         replica = self.clock.replica
         if as_of is UNSET:
-            lease = leases.take(replica, self._path(draft.key), self.time()) if held() else None
+            lease = leases.take(replica, self.path + draft.key, self.time())
             if lease is not None:
                 draft.stamp, draft.started = lease.stamp, lease.taken_at
             return
-        leases.withdraw(replica, self._path(draft.key))
+        leases.withdraw(replica, self.path + draft.key)
         if isinstance(as_of, Mark):
             draft.stamp, draft.started = as_of.stamp, as_of.taken_at
         elif as_of is not None:

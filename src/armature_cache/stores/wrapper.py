@@ -36,7 +36,7 @@ class Wrapper(CacheStore):
         self.default_ttl, self.max_ttl = store.default_ttl, store.max_ttl
         self.max_load_time = store.max_load_time
         self.supports_tags, self.tolerant = store.supports_tags, store.tolerant
-        self._flights = store._flights
+        self.path, self._flights = store.path, store._flights
         self._peek = store._peek  # type: ignore[method-assign]  # a hit takes no detour
 
     def __repr__(self) -> str:
@@ -44,9 +44,6 @@ class Wrapper(CacheStore):
 
     def _peek(self, key: str) -> Entry | None:
         return self.store._peek(key)
-
-    def _path(self, key: str) -> str:
-        return self.store._path(key)
 
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         return self.store._tag_paths(tags)

@@ -1,0 +1,201 @@
+"""The stores and nestings that the contract holds for, and how each of them is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import redis
+import redis.asyncio
+
+import armature_cache
+import armature_cache.sync
+from armature_cache import CacheConfig, TieredCacheConfig
+from tests.contract.faces import DEADLINE, Face, ManualTime, eventually
+
+FACES = ("async", "sync", "twin")
+"""The async classes, those of `armature_cache.sync`, and `.sync()` of the async ones."""
+
+BOUND = 0.05
+_ABSENT = object()
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """A way to put stores together. `shared`: it works on a server. `tags`: it takes tags."""
+
+    name: str
+    build: Callable[[Kit], Any]
+    tags: bool = False
+    shared: bool = False
+
+
+class Kit:
+    """Makes stores of one stack and face for one test, and closes them after it."""
+
+    def __init__(self, stack: Stack, face: str, url: str, namespace: str) -> None:
+        self.stack = stack
+        self.face = face
+        self.url = url
+        self.root = namespace
+        self.clock = ManualTime()
+        self.settings: dict[str, Any] = {}
+        self._stores: list[Face] = []
+        self._clients: list[redis.Redis | redis.asyncio.Redis] = []
+        self._names = (f"{namespace}x{number}" for number in itertools.count())
+
+    # -- for tests ---------------------------------------------------------------------------
+
+    def open(self, *, namespace: str | None = None, far: bool = False, **settings: Any) -> Face:
+        """A store; `settings` are those of `CacheConfig.redis`.
+
+        Two stores of one namespace share their data if the stack is shared. `far` gives a store
+        that knows of the others only through the server, as in another process.
+        """
+        self.settings = {"namespace": namespace or self.root, **settings}
+        if far:
+            self.settings["url"] = self.url.replace("127.0.0.1", "localhost")
+        built = self.stack.build(self)
+        face = Face(built.sync() if self.face == "twin" else built)
+        self._stores.append(face)
+        return face
+
+    def elsewhere(self, **settings: Any) -> Face:
+        """A store of another namespace."""
+        return self.open(namespace=next(self._names), **settings)
+
+    @property
+    def bound(self) -> float:
+        return BOUND
+
+    async def expired(self, cache: Face, key: str, ttl: float) -> None:
+        """Let the lifetime of a key end."""
+        if not self.stack.shared:
+            self.clock.now += ttl
+            assert not await cache.exists(key)
+            return
+
+        async def gone() -> bool:
+            return await cache.get(key, _ABSENT) is _ABSENT
+
+        await eventually(gone, f"expiry of {key!r}")
+
+    def client(self) -> redis.Redis:
+        """A client of the server, to look at it from outside."""
+        client = redis.Redis.from_url(self.url, socket_timeout=DEADLINE)
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()
+        for client in self._clients:
+            if isinstance(client, redis.asyncio.Redis):
+                await client.aclose()
+            else:
+                client.close()
+
+    # -- for stacks --------------------------------------------------------------------------
+
+    @property
+    def _module(self) -> ModuleType:
+        return armature_cache.sync if self.face == "sync" else armature_cache
+
+    @property
+    def _time(self) -> dict[str, Any]:
+        return {} if self.stack.shared else {"time": self.clock}
+
+    def config(self, *, hints: bool = False) -> CacheConfig:
+        settings = {"url": self.url, "staleness_bound": BOUND, "hints": hints, **self.settings}
+        return CacheConfig.redis(settings.pop("url"), **settings)
+
+    def memory(self) -> Any:
+        ttl = self.settings.get("default_ttl")
+        return self._module.InMemoryCache(default_ttl=ttl, **self._time)
+
+    def redis(self, *, hints: bool = False) -> Any:
+        return self._module.RedisCache(self.config(hints=hints), **self._time)
+
+    def from_client(self) -> Any:
+        config = self.config()
+        kind = redis.Redis if self.face == "sync" else redis.asyncio.Redis
+        client = kind.from_url(config.url, protocol=2)
+        self._clients.append(client)
+        return self._module.RedisCache.from_client(client, config=config)
+
+    def tiered(self, l1: Any, l2: Any, **options: Any) -> Any:
+        config = TieredCacheConfig(staleness_bound=BOUND, **options)
+        return self._module.TieredCache(l1, l2, config)
+
+    def tagged(self, store: Any) -> Any:
+        return self._module.TaggedCache(store)
+
+
+def _two(kit: Kit, **options: Any) -> Any:
+    return kit.tiered(kit.memory(), kit.redis(), **options)
+
+
+def _three(kit: Kit) -> Any:
+    return kit.tiered(kit.memory(), _two(kit))
+
+
+STACKS = (
+    Stack("memory", Kit.memory),
+    Stack("tagged-memory", lambda kit: kit.tagged(kit.memory()), tags=True),
+    Stack("two-memories", lambda kit: kit.tiered(kit.memory(), kit.memory())),
+    Stack(
+        "tagged-two-memories",
+        lambda kit: kit.tagged(kit.tiered(kit.memory(), kit.memory())),
+        tags=True,
+    ),
+    Stack("part-of-memory", lambda kit: kit.memory().namespace("part")),
+    Stack(
+        "part-of-tagged-memory", lambda kit: kit.tagged(kit.memory()).namespace("part"), tags=True
+    ),
+    Stack("no-l2", lambda kit: _two(kit, enable_l2=False)),
+    Stack("tagged-no-l2", lambda kit: kit.tagged(_two(kit, enable_l2=False)), tags=True),
+    Stack("redis", Kit.redis, shared=True),
+    Stack("from-client", Kit.from_client, shared=True),
+    Stack("tagged-redis", lambda kit: kit.tagged(kit.redis()), tags=True, shared=True),
+    Stack("tiered", _two, shared=True),
+    Stack(
+        "tagged-tiered",
+        lambda kit: kit.tagged(kit.tiered(kit.memory(), kit.redis(hints=True))),
+        tags=True,
+        shared=True,
+    ),
+    Stack(
+        "tiered-tagged",
+        lambda kit: kit.tagged(
+            kit.tiered(kit.tagged(kit.memory()), kit.tagged(kit.redis())),
+        ),
+        tags=True,
+        shared=True,
+    ),
+    Stack("tagged-three", lambda kit: kit.tagged(_three(kit)), tags=True, shared=True),
+    Stack("part-of-redis", lambda kit: kit.redis().namespace("part"), shared=True),
+    Stack(
+        "part-of-tagged-tiered",
+        lambda kit: kit.tagged(_two(kit)).namespace("part"),
+        tags=True,
+        shared=True,
+    ),
+    Stack(
+        "no-write-through",
+        lambda kit: kit.tagged(_two(kit, write_through=False)),
+        tags=True,
+        shared=True,
+    ),
+    Stack(
+        "no-promotion",
+        lambda kit: kit.tagged(_two(kit, promote_to_l1=False)),
+        tags=True,
+        shared=True,
+    ),
+    Stack(
+        "no-l1", lambda kit: kit.tagged(_two(kit, enable_l1=False)), tags=True, shared=True
+    ),
+)
