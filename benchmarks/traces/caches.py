@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 
@@ -26,9 +27,7 @@ def armature(keys: Sequence[str], capacity: int) -> int:
 
 
 def _theine(keys: Sequence[str], capacity: int) -> int:
-    from theine import Cache  # type: ignore[import-not-found]
-
-    cache = Cache(capacity)
+    cache = importlib.import_module("theine").Cache(capacity)
     hits = 0
     for key in keys:
         if cache.get(key)[1]:
@@ -40,9 +39,7 @@ def _theine(keys: Sequence[str], capacity: int) -> int:
 
 
 def _cachetools(keys: Sequence[str], capacity: int) -> int:
-    from cachetools import LFUCache  # type: ignore[import-untyped]
-
-    cache = LFUCache(capacity)
+    cache = importlib.import_module("cachetools").LFUCache(capacity)
     hits = 0
     for key in keys:
         if key in cache:

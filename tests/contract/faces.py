@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 DEADLINE = 20.0
 """Seconds after which something that must happen did not. No test waits so long when it passes."""
@@ -39,14 +42,9 @@ class Face:
     def __repr__(self) -> str:
         return repr(self.store)
 
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    def __getattr__(self, name: str) -> Callable[..., Call]:
         method = getattr(self.store, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
-            return await result if inspect.isawaitable(result) else result
-
-        return call
+        return lambda *args, **kwargs: Call(functools.partial(method, *args, **kwargs))
 
     def stats(self) -> Any:
         return self.store.stats()
@@ -79,16 +77,17 @@ class Face:
         """`load` as this face wants its loaders."""
         return load if self.awaited else lambda *args: drive(load(*args))
 
-    async def elsewhere(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    async def elsewhere(self, work: Awaitable[T]) -> T:
         """Do `work` in another context: what it learns and leaves there stays there."""
-        return await asyncio.get_running_loop().create_task(work())
+        (result,) = await asyncio.gather(work)
+        return result
 
-    async def together(self, works: Sequence[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
+    async def together(self, works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Do all at the same time: tasks under the async face, threads under the sync one."""
         if self.awaited:
             return list(await asyncio.gather(*(work() for work in works)))
 
-        def run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        def run(work: Callable[[], Awaitable[T]]) -> T:
             return contextvars.Context().run(drive, work())
 
         with ThreadPoolExecutor(len(works)) as pool:
@@ -117,13 +116,26 @@ class Gate:
                 await self._task.wait()
 
 
-def drive(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that never waits."""
+class Call:
+    """A call that is made when it is awaited."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        result = self._call()
+        return (yield from result.__await__()) if inspect.isawaitable(result) else result
+
+
+def drive(work: Awaitable[T]) -> T:
+    """The result of what never waits."""
+    steps = work.__await__()
     try:
-        coroutine.send(None)
+        next(steps)
     except StopIteration as stop:
-        return stop.value
-    coroutine.close()
+        result: T = stop.value
+        return result
+    steps.close()
     raise AssertionError("the sync face waited on an event loop")
 
 

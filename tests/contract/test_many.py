@@ -45,7 +45,8 @@ async def test_no_keys_at_all(cache: Face):
     assert await cache.get_or_set_many([], load) == {}
 
 
-async def test_a_thousand_keys(cache: Face):
+async def test_a_thousand_keys(once: Face):
+    cache = once
     await cache.set_many(THOUSAND, ttl=600)
     assert await cache.get_many(THOUSAND) == THOUSAND
     assert await cache.get_many(reversed(THOUSAND)) == THOUSAND

@@ -1,41 +1,40 @@
-"""The Python examples of README.md and docs/ run as they stand.
+"""The Python examples of README.md, ARCHITECTURE.md and docs/ run as they stand.
 
-The examples of one page are one program: top-level `await` is allowed, names carry over.
-A block that is no program on its own is fenced as `text`, or as `pycon`.
+The examples of one page are one program, in a process of its own against a server of its own; see
+program.py. A block that is no program on its own is fenced as `text`, `sh`, `pycon` or `markdown`.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
-import re
-import types
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import StartServer
+from tests.docs.program import FENCE, PLACEHOLDER
+
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PROGRAMS = [page for page in PAGES if FENCE.search(page.read_text("utf-8"))]
 
 
-def programs() -> list[Path]:
-    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-    return [page for page in pages if page.exists() and FENCE.search(page.read_text("utf-8"))]
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
+def test_examples_run(page: Path, start_server: StartServer, tmp_path: Path):
+    server = start_server()
+    program = [sys.executable, str(Path(__file__).with_name("program.py")), str(page)]
+    done = subprocess.run(
+        [*program, f"{server.host}:{server.port}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
-async def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    for page in programs():
-        await run(page)
-
-
-async def run(page: Path) -> None:
-    text = page.read_text("utf-8")
-    name = str(page.relative_to(ROOT))
-    module = types.ModuleType(page.stem)
-    for block in FENCE.finditer(text):
-        lines = text.count("\n", 0, block.start(1))
-        code = compile("\n" * lines + block[1], name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        outcome = eval(code, module.__dict__)  # noqa: S307 - this repository's own pages
-        if inspect.isawaitable(outcome):
-            await outcome
+def test_examples_are_found():
+    assert {page.stem for page in PROGRAMS} >= {"README", "guide", "protocol"}
+    assert PLACEHOLDER in (ROOT / "README.md").read_text("utf-8")

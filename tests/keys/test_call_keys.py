@@ -141,8 +141,27 @@ def test_ignored_arguments_stay_out():
     assert keys.key((shapes.Session(), "x"), {}) == "x-3"
 
 
+@given(st.lists(st.tuples(plain, plain), min_size=2, max_size=20), st.booleans())
+def test_calls_with_ignored_arguments_never_mix(calls, templated):
+    def function(session, a, b=0, unused=None):
+        return session, a, b, unused
+
+    options = {"template": "{a}:{b}"} if templated else {"ignore": ("session", "unused")}
+    keys, fresh = keys_of(function, **options), keys_of(function, **options)
+    for number, (a, b) in enumerate(calls):
+        spellings = [((len, a, b), {}), ((len, a, b, len), {}), ((a, a), {"b": b})]
+        args, kwargs = spellings[number % 3]
+        expected = fresh.key((), {"session": 0, "a": a, "b": b, "unused": [number]})
+        assert keys.key(args, kwargs) == expected
+    for args in ((len,), (len, 1, 2, 3, 4)):
+        with pytest.raises(TypeError, match="function"):
+            keys.key(args, {})
+
+
 def test_an_ignored_name_that_does_not_exist():
-    with pytest.raises(ConfigError, match="'session', which is no parameter; there are: a") as error:
+    with pytest.raises(
+        ConfigError, match="'session', which is no parameter; there are: a"
+    ) as error:
         keys_of(one, ignore=("session",))
     assert error.value.field == "ignore"
     with pytest.raises(ConfigError, match="no parameter"):

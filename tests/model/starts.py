@@ -14,9 +14,9 @@ NAMES_OF_BUMPS = {"del": KEY, "del2": KEY, "clear": ALL}
 
 def send(process: Process, op: Op, step: str, acked: int) -> Op:
     """Put a request on the wire with the cursor of this moment."""
-    cursor = {"epoch": process.epoch, "last": process.last}
     sent = acked if acked > process.need else 0
-    return op._replace(step=step, **cursor, sent=sent, fresh=True, reply=None)
+    op = op._replace(step=step, epoch=process.epoch, last=process.last)
+    return op._replace(sent=sent, fresh=True, reply=None)
 
 
 def starts(ctx: Scenario, state: State, i: int) -> Moves:

@@ -85,7 +85,7 @@ class Engine:
         evicted: list[Entry] = []
         bound = shard.next_expiry
         kept = shard.put(entry, now, guard, evicted)
-        if self._budget.exceeded:
+        if self._mask and self._budget.exceeded:
             self._evict_elsewhere(index, evicted)
         if bound <= now and bound <= self.next_expiry:
             self._renew_expiry()

@@ -4,7 +4,12 @@ Two FIFO queues and ghosts, after J. Yang et al., "FIFO Queues are All You Need 
 (SOSP 2023): what is new goes to the window; from there to the main queue if it was visited often
 enough, else out, leaving a ghost; what returns while its ghost is remembered goes straight to the
 main queue, which is a clock (F. J. Corbato, "A Paging Experiment with the Multics System", 1968)
-with a few lives an entry. So a hit need only be counted on the entry.
+with a few lives an entry. So a hit need only be counted on the entry. Two things are added.
+
+A ghost is admitted to the main queue only if it returned sooner than the oldest entry there has
+waited for its next look, as LIRS compares the reuse distance of the one with the recency of the
+other (S. Jiang and X. Zhang, SIGMETRICS 2002). Both are counted in evictions from the window. So in
+a loop longer than the cache the main queue keeps what it has instead of exchanging it for its like.
 
 The share of the window is not fixed at 10 %. Recency-friendly loads want a large one, loops, scans
 and steady popularity a small one. As in ARC (N. Megiddo and D. Modha, FAST 2003), ghosts tell: a
@@ -16,9 +21,11 @@ few evictions of their queue, so that a loop longer than the cache does not draw
 
 from __future__ import annotations
 
+from array import array
+
 from armature_cache.engine.chains import Chains
 from armature_cache.engine.expiry import HEADS
-from armature_cache.engine.ghosts import Ghosts
+from armature_cache.engine.ghosts import STAMP, Ghosts
 from armature_cache.entry import Entry
 
 WINDOW = 0
@@ -28,7 +35,6 @@ _FIRST_SHARE = 0.1
 _LEAST_SHARE = 0.02
 _GREATEST_SHARE = 0.9
 _MARGIN = 0.08
-_MEMORY = 1.1
 _PROMOTION = 2
 _MOST_LIVES = 5
 _MOST_STEPS = 32
@@ -37,12 +43,13 @@ _MOST_STEPS = 32
 class Policy:
     """Orders the slots of one shard; it knows entries only by key and `visits`."""
 
-    __slots__ = ("_chains", "_entries", "_ghosts", "_queue_of", "_sizes", "share")
+    __slots__ = ("_chains", "_entries", "_ghosts", "_queue_of", "_since", "_sizes", "share")
 
     def __init__(self, entries: list[Entry | None]) -> None:
         self._entries = entries
         self._chains = Chains(HEADS)
         self._queue_of = bytearray(HEADS)
+        self._since = array("I", bytes(4 * HEADS))
         self._ghosts = Ghosts()
         self._sizes = [0, 0]
         self.share = _FIRST_SHARE
@@ -54,11 +61,13 @@ class Policy:
         """Make room for one more slot."""
         self._chains.grow()
         self._queue_of.append(WINDOW)
+        self._since.append(0)
 
     def clear(self) -> None:
         """Forget all slots and ghosts."""
         self._chains.clear()
         self._queue_of = bytearray(HEADS)
+        self._since = array("I", bytes(4 * HEADS))
         self._ghosts.clear()
         self._sizes = [0, 0]
 
@@ -72,6 +81,7 @@ class Policy:
     def attach(self, slot: int, queue: int) -> None:
         """Put a slot at the end of a queue."""
         self._queue_of[slot] = queue
+        self._since[slot] = self._ghosts.counts[WINDOW] & STAMP
         self._sizes[queue] += 1
         self._chains.append(queue, slot)
 
@@ -111,6 +121,7 @@ class Policy:
             self._queue_of[slot] = MAIN
             self._sizes[WINDOW] -= 1
             self._sizes[MAIN] += 1
+        self._since[slot] = self._ghosts.counts[WINDOW] & STAMP
         chains = self._chains
         chains.unlink(slot)
         chains.append(MAIN, slot)
@@ -131,4 +142,11 @@ class Policy:
             step = 1.0 / residents
             share = self.share + (step if queue == WINDOW else -step)
             self.share = min(max(share, _LEAST_SHARE), _GREATEST_SHARE)
-        return MAIN if queue == WINDOW and age < _MEMORY * residents else WINDOW
+        return MAIN if queue == WINDOW and self._deserves_main(age) else WINDOW
+
+    def _deserves_main(self, age: int) -> bool:
+        if not self._sizes[MAIN]:
+            return True
+        oldest = self._chains.next[MAIN]
+        waited = self._ghosts.counts[WINDOW] - self._since[oldest] & STAMP
+        return age + self._sizes[WINDOW] < waited

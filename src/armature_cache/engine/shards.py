@@ -26,11 +26,12 @@ class Budget:
         self.weight = 0
         self._lock = threading.Lock()
 
-    def charge(self, count: int, weight: int) -> None:
-        """Note that so much came, or left when negative."""
+    def charge(self, count: int, weight: int) -> bool:
+        """Note that so much came, or left when negative; whether something must leave now."""
         with self._lock:
             self.count += count
             self.weight += weight
+            return self.exceeded
 
     def fits(self, weight: int) -> bool:
         """Whether an entry of this weight may be kept at all."""
@@ -82,7 +83,8 @@ class Shard:
                 if old is not None:
                     self._remove(old)
                 return False
-            self._wheel.start(now)
+            if entry.dead_at != math.inf:
+                self._wheel.start(now)
             if old is None:
                 self._insert(entry, evicted)
             elif old is not entry:
@@ -141,15 +143,15 @@ class Shard:
             return list(self.table)
 
     def _insert(self, entry: Entry, evicted: list[Entry]) -> None:
-        self._budget.charge(1, entry.weight)
-        while self._budget.exceeded and self._evict(evicted):
-            pass
+        if self._budget.charge(1, entry.weight):
+            self._make_room(evicted)
         slot = self._take_slot()
         self._entries[slot] = entry
         entry.place = slot
         entry.visits = 0
         self._policy.add(slot, entry)
-        self._wheel.schedule(slot, entry.dead_at)
+        if entry.dead_at != math.inf:
+            self._wheel.schedule(slot, entry.dead_at)
         self.table[entry.key] = entry
 
     def _replace(self, old: Entry, entry: Entry, evicted: list[Entry]) -> None:
@@ -160,13 +162,15 @@ class Shard:
         entry.visits = old.visits
         self._entries[slot] = entry
         self._wheel.schedule(slot, entry.dead_at)
-        self._budget.charge(0, entry.weight - old.weight)
         self.table[entry.key] = entry
-        if self._budget.exceeded:
+        if self._budget.charge(0, entry.weight - old.weight):
             queue = self._policy.detach(slot)
-            while self._budget.exceeded and self._evict(evicted):
-                pass
+            self._make_room(evicted)
             self._policy.attach(slot, queue)
+
+    def _make_room(self, evicted: list[Entry]) -> None:
+        while self._evict(evicted) and self._budget.exceeded:
+            pass
 
     def _take_slot(self) -> int:
         if self._free:
@@ -194,7 +198,8 @@ class Shard:
         self._entries[slot] = None
         self._free.append(slot)
         self._policy.detach(slot)
-        self._wheel.cancel(slot, entry.dead_at)
+        if entry.dead_at != math.inf:
+            self._wheel.cancel(slot, entry.dead_at)
         self._budget.charge(-1, -entry.weight)
 
     def _purge(self, now: float, limit: int | None, dropped: list[Entry]) -> None:

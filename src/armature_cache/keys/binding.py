@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from armature_cache.errors import ConfigError
 
@@ -15,6 +15,14 @@ Receiver = Literal["self", "cls"]
 
 _REQUIRED: Final = inspect.Parameter.empty
 _P: Final = inspect.Parameter
+
+
+class Used(NamedTuple):
+    """The positions of the arguments that count, in a call of `least` to `most` positional ones."""
+
+    least: int
+    most: int
+    positions: tuple[int, ...]
 
 
 class Parameters:
@@ -61,18 +69,18 @@ class Parameters:
         return {name: default for name, default in pairs if default is not _REQUIRED}
 
     def used(self, names: Collection[str]) -> Used | None:
-        """Where these stand among the positional arguments after the receiver; None: all, or not.
+        """Where these stand among the positional arguments, the receiver aside.
 
-        Omitted arguments may only be ones that do not count.
+        None where they are all there is, or where calls cannot give them by position alone.
         """
-        order = [name for name, _, _ in self._positional if name != self.receiver]
-        if len(names) == len(self.names) or not set(names).issubset(order):
+        own = self._positional[0 if self.receiver is None else 1 :]
+        order = [name for name, _, _ in own]
+        must_be_named = any(default is _REQUIRED for _, default in self._keyword)
+        if must_be_named or len(names) == len(self.names) or not set(names).issubset(order):
             return None
         positions = tuple(order.index(name) for name in names)
-        needed = [index for index, (_, default, _) in enumerate(self._positional, self._shift)
-                  if default is _REQUIRED]
-        least = 1 + max((*positions, *needed), default=-1)
-        return Used(least, len(order), positions)
+        required = [index for index, (_, default, _) in enumerate(own) if default is _REQUIRED]
+        return Used(1 + max((*positions, *required), default=-1), len(order), positions)
 
     def bind(self, args: Arguments, kwargs: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, in the order of the signature, the receiver included.

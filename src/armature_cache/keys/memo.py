@@ -7,9 +7,9 @@ import decimal
 import enum
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from armature_cache.keys.binding import Arguments
+from armature_cache.keys.binding import Arguments, Used
 from armature_cache.keys.length import is_shortened
 
 _REMEMBERED: Final = 4096
@@ -31,14 +31,6 @@ _FIXED: Final = (
     enum.Enum,
     type,
 )
-
-
-class Used(NamedTuple):
-    """The positions of the arguments that count, in a call of `least` to `most` positional ones."""
-
-    least: int
-    most: int
-    positions: tuple[int, ...]
 
 
 class KeyFunction(Protocol):

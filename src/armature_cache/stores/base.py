@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, ConfigError
@@ -46,6 +46,30 @@ class CacheStore(BulkMethods):
 
     # -- loading -----------------------------------------------------------------------------
 
+    @overload
+    async def get_or_set(
+        self,
+        key: str,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> T: ...
+    @overload
+    async def get_or_set(
+        self,
+        key: str,
+        loader: Callable[[], T],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> T: ...
     async def get_or_set(
         self,
         key: str,
@@ -71,6 +95,28 @@ class CacheStore(BulkMethods):
         options = self._load_options(ttl, tags, type, cache_none=cache_none)
         return await self._shared(check_key(key), loader, options, strong=strong, read=True)
 
+    @overload
+    async def refresh(
+        self,
+        key: str,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,
+        cache_none: bool = True,
+    ) -> T: ...
+    @overload
+    async def refresh(
+        self,
+        key: str,
+        loader: Callable[[], T],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,
+        cache_none: bool = True,
+    ) -> T: ...
     async def refresh(
         self,
         key: str,

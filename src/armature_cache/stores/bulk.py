@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
@@ -98,6 +98,30 @@ class BulkMethods(SingleMethods):
         found = await self._look(asked, consistency)
         return {key: self._left(found.get(key)) for key in asked}
 
+    @overload
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Awaitable[Mapping[str, T]]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> dict[str, T]: ...
+    @overload
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: str | Iterable[str] = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> dict[str, T]: ...
     async def get_or_set_many(
         self,
         keys: Iterable[str],

@@ -94,7 +94,7 @@ class InMemoryCache(CacheStore):
         if entry.generation != replica.generation and not replica.still_valid(entry):
             self._engine.discard(key, only=entry)
             return None
-        entry.visits = 1
+        entry.visits += 1
         self.counters.hits += 1
         return entry
 
@@ -144,7 +144,7 @@ class InMemoryCache(CacheStore):
             if entry is None:
                 self.counters.misses += 1
             else:
-                entry.visits = 1
+                entry.visits += 1
                 self.counters.hits += 1
                 found[key] = entry
         return found

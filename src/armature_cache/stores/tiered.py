@@ -182,7 +182,7 @@ class TieredCache(CacheStore):
         for key in keys:
             entry = self._resident(near, key, want)
             if entry is not None:
-                entry.visits = 1
+                entry.visits += 1
                 found[key] = entry
         near.counters.hits += len(found)
         return found

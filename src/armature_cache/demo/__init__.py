@@ -1,0 +1,1 @@
+"""`python -m armature_cache.demo`: the guide's example under load, in several processes."""

@@ -1,0 +1,143 @@
+"""What the pages say of themselves and of the API is true: links, tables, names, style."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import armature_cache
+from armature_cache import CacheConfig, CacheStats, CacheStore, TaggedCache, TieredCacheConfig
+from armature_cache.clocks import redis as clock
+from armature_cache.clocks import replica
+from armature_cache.redisio.names import Names
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+GUIDE = (ROOT / "docs/guide.md").read_text("utf-8")
+PROTOCOL = (ROOT / "docs/protocol.md").read_text("utf-8")
+
+LANGUAGES = {"python", "pycon", "text", "sh", "markdown"}
+FENCED = re.compile(r"^```(\w*)\n.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def _prose(page: Path) -> str:
+    return FENCED.sub("", page.read_text("utf-8"))
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in words}
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def _rows(text: str, header: str) -> dict[str, list[str]]:
+    """The table that begins with this header, by the code in its first column."""
+    table = text[text.index(header) :].split("\n\n", 1)[0].splitlines()[2:]
+    return {_cells(row)[0].strip("`"): _cells(row)[1:] for row in table}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path):
+    for target in LINK.findall(_prose(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in _anchors(file), target
+
+
+@each_page
+def test_fences_name_a_language(page: Path):
+    text = page.read_text("utf-8")
+    assert {block[1] for block in FENCED.finditer(text)} <= LANGUAGES
+    assert text.count("\n```") % 2 == 0
+
+
+@each_page
+def test_no_machine_paths(page: Path):
+    assert not re.search(r"/(work|root|home|tmp|usr)/", page.read_text("utf-8"))
+
+
+def test_tier_options_match_the_code():
+    table = _rows(GUIDE, "| Option | Default | Description |")
+    fields = {field.name: field.default for field in dataclasses.fields(TieredCacheConfig)}
+    assert {name: row[0].strip("`") for name, row in table.items()} == {
+        name: f'"{value}"' if isinstance(value, str) else str(value)
+        for name, value in fields.items()
+    }
+
+
+def test_shared_store_options_match_the_code():
+    table = _rows(GUIDE, "| Setting | Default | Meaning |")
+    parameters = inspect.signature(CacheConfig.redis).parameters
+    assert list(table) == [name for name in parameters if name != "url"]
+    for name, row in table.items():
+        shown, default = row[0].strip("`").replace(",", ""), parameters[name].default
+        assert shown == str(default) or eval(shown) == default, name  # noqa: S307 - our own table
+
+
+@pytest.mark.parametrize("cls", [CacheStore, TaggedCache])
+def test_guide_names_every_method(cls: type):
+    names = {name for name, member in inspect.getmembers(cls, inspect.isfunction)}
+    missing = [name for name in names if not name.startswith("_") and f"{name}(" not in GUIDE]
+    assert not missing
+
+
+def test_guide_names_every_public_thing():
+    aside = {"NamespacedCache", "StaleTopology"}
+    missing = [name for name in armature_cache.__all__ if name not in GUIDE]
+    assert set(missing) <= aside
+
+
+def test_guide_names_every_count():
+    table = _rows(GUIDE, "| Count | Meaning |")
+    shown = {name for key in table for name in re.findall(r"\w+", key)}
+    fields = {field.name for field in dataclasses.fields(CacheStats)} - {"name", "tiers"}
+    assert shown == fields | {"hit_ratio"}
+
+
+def test_protocol_names_the_keys_of_the_code():
+    names = Names("ns")
+    shown = _rows(PROTOCOL, "| Key | Type | Content |")
+    expected = [
+        names.clock, names.keys, names.channel, names.value("<key>"), names.index("<tag>"),
+        names.registry, names.scratch("<key>"),
+    ]  # fmt: skip
+    assert list(shown) == expected
+
+
+def test_protocol_states_the_limits_of_the_code():
+    for limit in (
+        clock.MAX_SERVER_TAGS,
+        clock.MAX_SERVER_KEYS,
+        clock.CHUNK,
+        clock.DELTA_LIMIT,
+        replica.MAX_TAGS,
+        replica.MAX_KEYS,
+    ):
+        assert f"{limit:,}" in PROTOCOL
+    assert f"{clock.KEY_MEMORY:.0f} s" in PROTOCOL
+
+
+def test_decisions_are_numbered_and_short():
+    records = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    for record in records:
+        text = record.read_text("utf-8")
+        assert text.startswith(f"# {record.name[:4]}: ")
+        assert len(text.splitlines()) <= 25, record.name
