@@ -61,6 +61,4 @@ def withdraw_all(replica: Replica) -> None:
     """Drop every lease of a clock: the context has invalidated something."""
     leases = held()
     if leases:
-        _leases.set(
-            {name: lease for name, lease in leases.items() if lease.replica is not replica}
-        )
+        _leases.set({name: lease for name, lease in leases.items() if lease.replica is not replica})

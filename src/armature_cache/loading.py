@@ -24,11 +24,12 @@ _inside: ContextVar[frozenset[_Slot]] = ContextVar("armature_cache_loading", def
 class Flight(Generic[T]):
     """One load under way; `stamp` is None until its loader is about to start."""
 
-    __slots__ = ("shared", "stamp")
+    __slots__ = ("shared", "stamp", "tags")
 
     shared: Shared[T]
 
-    def __init__(self) -> None:
+    def __init__(self, tags: tuple[str, ...] = ()) -> None:
+        self.tags = tags
         self.stamp: Stamp | None = None
 
 
@@ -48,20 +49,22 @@ class Flights:
         key: str,
         work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
         *,
-        may_join: Callable[[Stamp], bool],
+        tags: tuple[str, ...],
+        may_join: Callable[[Flight[Any]], bool],
         catch_up: Callable[[], Awaitable[None]],
     ) -> T:
         """The outcome of `work`, shared with everyone who wants `key` now.
 
         `catch_up` is awaited before a flight is joined that others started, and `may_join` then
-        says whether its stamp will do. A load that asks for its own key runs by itself.
+        says whether it will do. `tags` are those of the entry that the flight makes. A load that
+        asks for its own key runs by itself.
         """
         slot = (id(self), self._runtime.scope(), key)
         if slot in _inside.get():
             return await work(Flight())
         if self._open(slot) is not None:
             await catch_up()
-        flight = self._enter(slot, work, may_join)
+        flight = self._enter(slot, Flight(tags), work, may_join)
         try:
             return await flight.shared.join()
         finally:
@@ -77,14 +80,14 @@ class Flights:
     def _enter(
         self,
         slot: _Slot,
+        fresh: Flight[T],
         work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
-        may_join: Callable[[Stamp], bool],
+        may_join: Callable[[Flight[Any]], bool],
     ) -> Flight[T]:
         with self._lock:
             flight: Flight[T] | None = self._open(slot)
-            if flight is not None and (flight.stamp is None or may_join(flight.stamp)):
+            if flight is not None and may_join(flight):
                 return flight
-            fresh: Flight[T] = Flight()
             fresh.shared = self._runtime.shared(lambda: self._lead(slot, fresh, work))
             self._table[slot] = fresh
             return fresh

@@ -16,6 +16,7 @@ class Tap:
     def __init__(self, port: Port) -> None:
         self._port = port
         self.backend = port.backend
+        self.namespace = ""
         self.sent = 0
         self.failing = False
         self.before: Callable[[Sequence[Command]], Awaitable[None]] | None = None

@@ -31,6 +31,7 @@ async def make(server_url: str, namespace: str):
     def build(**tiers: Any) -> tuple[TaggedCache, Tap]:
         redis = RedisCache(CacheConfig.redis(server_url, namespace=namespace, hints=False))
         line = tap(redis)
+        line.namespace = namespace
         cache = TaggedCache(TieredCache(InMemoryCache(), redis, TieredCacheConfig(**tiers)))
         made.append(cache)
         return cache, line
@@ -205,6 +206,41 @@ async def test_the_set_after_a_miss_is_a_fill(make: Build) -> None:
     await asyncio.create_task(other.invalidate_tag("t"))
     await cache.set_with_tags("k", "read before the invalidation", ["t"])
     assert await other.get("k", consistency="strong") is None
+    assert await cache.get("k", consistency="strong") is None
+
+
+async def test_what_was_written_after_a_miss_beats_an_older_load(make: Build) -> None:
+    """The model's counterexample to plain fills: the load and the lease have the same asof."""
+    cache, _ = make()
+    other, _ = make()
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> str:
+        started.set()
+        await go_on.wait()
+        return "old"
+
+    loading = asyncio.create_task(other.get_or_set("k", slow, ttl=60))
+    await started.wait()
+    assert await cache.get("k") is None
+    await cache.set("k", "written", ttl=60)
+    go_on.set()
+    assert await loading == "old"
+    assert await cache.get("k", consistency="strong") == "written"
+    assert await other.get("k", consistency="strong") == "written"
+
+
+async def test_a_late_fill_is_refused_though_the_tombstone_was_evicted(make: Build) -> None:
+    cache, line = make()
+
+    async def load() -> str:
+        await cache.delete("k")
+        names = (await line.send([("KEYS", f"*{line.namespace}*:v:k")])).replies[0]
+        await line.send([("DEL", names[0])])
+        return "old"
+
+    await cache.get_or_set("k", load, ttl=60)
+    assert cache.stats().refused == 1
     assert await cache.get("k", consistency="strong") is None
 
 

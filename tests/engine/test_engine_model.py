@@ -187,6 +187,20 @@ def test_a_large_engine_is_sharded_and_keeps_exactly_as_many_as_it_may():
     check(engine)
 
 
+def test_a_shard_with_nothing_to_give_takes_room_from_the_others(monkeypatch):
+    monkeypatch.setattr(engine_module, "_SINGLE", 1)
+    monkeypatch.setattr(engine_module, "_SHARD", 1)
+    engine = Engine(max_entries=8, max_bytes=60)
+    by_shard: dict[int, list[str]] = {}
+    for number in range(1_000):
+        by_shard.setdefault(hash(f"k{number}") & 7, []).append(f"k{number}")
+    for key, weight in zip(by_shard[3], (0, 0, 27), strict=False):
+        engine.put(make(key, weight=weight), 0.0)
+    assert engine.put(make(by_shard[1][0], weight=60), 0.0)
+    assert engine.find(by_shard[1][0]) is not None
+    check(engine)
+
+
 def test_evictions_and_expirations_are_counted_apart():
     evicted: list[Entry] = []
     engine = Engine(max_entries=2, on_evict=evicted.append)

@@ -43,8 +43,8 @@ def share(engine):
 def test_a_loop_longer_than_the_cache_hits_where_lru_never_does():
     keys = loop(CAPACITY * 3 // 2)
     assert lru_hits(keys) == 0
-    assert replay(Engine(max_entries=CAPACITY), keys) > 0.33
-    assert replay(Engine(max_entries=CAPACITY), loop(CAPACITY * 11 // 10)) > 0.65
+    assert replay(Engine(max_entries=CAPACITY), keys) > 0.55
+    assert replay(Engine(max_entries=CAPACITY), loop(CAPACITY * 11 // 10)) > 0.75
     assert replay(Engine(max_entries=CAPACITY), loop(CAPACITY * 3, 20)) > 0.2
 
 

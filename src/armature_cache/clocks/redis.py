@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,7 @@ MAX_SERVER_KEYS: Final = 100_000
 KEY_MEMORY: Final = 600.0
 _BACKFILL: Final = 5000
 _ATTEMPTS: Final = 4
+_CHANNEL: Final = 3
 
 
 class RedisClock:
@@ -64,6 +66,7 @@ class RedisClock:
         self._time = time
         self._syncs: dict[int, Shared[None]] = {}
         self._load_us = int(config.max_load_time * 1_000_000)
+        self._tombstone_life = int(2000 * config.max_load_time)
         replica.declared_bound = max(
             replica.declared_bound, int(config.staleness_bound * 1_000_000)
         )
@@ -75,37 +78,39 @@ class RedisClock:
         replica = self.replica
         return self._time() - replica.synced_at < bound and not replica.unsent
 
-    def sync_commands(self) -> tuple[int, list[Command]]:
-        """The cursor, and the pipeline that reads everything after it.
+    def sync_commands(self) -> tuple[Stamp, list[Command]]:
+        """Where this replica stands, and the pipeline that reads everything after it.
 
         The tag clock comes before the key clock, so that the cursor never runs ahead of the keys.
         """
-        names, cursor = self._names, self.replica.last
-        return cursor, [
+        names, known = self._names, self.replica.stamp()
+        cursor = known.asof
+        return known, [
             ("ZREM", names.clock, b"\0nil"),
             ("TIME",),
             ("ZRANGEBYSCORE", names.clock, cursor, "+inf", "WITHSCORES", "LIMIT", 0, DELTA_LIMIT),
             ("ZRANGEBYSCORE", names.keys, cursor, "+inf", "WITHSCORES", "LIMIT", 0, DELTA_LIMIT),
         ]
 
-    async def absorb(self, cursor: int, replies: list[Any], answer: Answer) -> int:
+    async def absorb(self, known: Stamp, replies: list[Any], answer: Answer) -> int:
         """Merge the replies to `sync_commands`, or read the clock anew if they do not suffice.
 
         Returns the cursor up to which everything was known when the rest of the pipeline ran.
         """
         replica = self.replica
         replica.syncs += 1
-        reply = read_sync(cursor, replies)
+        reply = read_sync(known.asof, replies)
         if (
             reply is None
             or reply.run_id != answer.run_id
-            or not reply.delta.epoch >= replica.epoch > 0
+            or not reply.delta.epoch == known.epoch == replica.epoch
             or reply.bound < replica.declared_bound
             or reply.ttl < replica.declared_ttl
             or not replica.merge(reply.delta, answer.sent_at)
         ):
             await self.resync()
-            return cursor
+            return known.asof if known.epoch == replica.epoch else 0
+        replica.run_id = answer.run_id
         replica.note_time(reply.micros, answer.sent_at, answer.received_at)
         return reply.delta.last
 
@@ -125,6 +130,7 @@ class RedisClock:
                 replica.declared_ttl,
                 int(restart),
                 self._names.channel,
+                secrets.randbits(20),
             )
             answer = await self.port.send([command])
             (reply,) = checked(answer, self.port.backend)
@@ -133,6 +139,7 @@ class RedisClock:
                 continue
             replica.note_time(micros, answer.sent_at, answer.received_at)
             if replica.merge(delta, answer.sent_at):
+                replica.run_id = run_id
                 await self._backfill()
                 return
         raise BackendUnavailable(
@@ -186,13 +193,15 @@ class RedisClock:
         elif self.replica.unsent:
             await self.flush()
         if not strong and self.trusted(bound):
-            seen = self.replica.last
-            return checked(await self.port.send(commands), self.port.backend), seen
+            seen, run_id = self.replica.last, self.replica.run_id
+            answer = await self.port.send(commands)
+            if answer.run_id == run_id:
+                return checked(answer, self.port.backend), seen
         self._demand()
-        cursor, sync = self.sync_commands()
+        known, sync = self.sync_commands()
         answer = await self.port.send([*sync, *commands])
         replies = checked(answer, self.port.backend)
-        seen = await self.absorb(cursor, replies[: len(sync)], answer)
+        seen = await self.absorb(known, replies[: len(sync)], answer)
         return replies[len(sync) :], seen
 
     def retire(self) -> None:
@@ -207,21 +216,38 @@ class RedisClock:
         if not self.replica.epoch:
             await self.resync()
             return
-        cursor, commands = self.sync_commands()
+        known, commands = self.sync_commands()
         answer = await self.port.send(commands)
-        await self.absorb(cursor, checked(answer, self.port.backend), answer)
+        await self.absorb(known, checked(answer, self.port.backend), answer)
 
-    async def scores(self, tags: Sequence[str]) -> dict[bytes, int]:
-        """When these tags were last invalidated, by digest, as the server knows it now."""
+    async def scores(self, tags: Sequence[str]) -> dict[bytes, int] | None:
+        """When these tags were last invalidated, by digest; None where that cannot be told.
+
+        One command reads them together with the marks of the clock's identity: unless epoch, run
+        and floor are still those of this replica, a missing score proves nothing.
+        """
+        replica = self.replica
+        known, run_id, floor = replica.stamp(), replica.run_id, replica.floor
+        marks = ["\0S", f"\0E:{known.epoch}", f"\0R:{run_id}", f"\0F:{floor}"]
         names = [digest(tag) for tag in tags]
-        command: Command = ("ZMSCORE", self._names.clock, *names)
-        (scores,), _ = await self.read([command], 0.0, strong=True)
+        answer = await self.port.send([("ZMSCORE", self._names.clock, *marks, *names)])
+        (scores,) = checked(answer, self.port.backend)
+        last, *identity = scores[: len(marks)]
+        if (
+            answer.run_id != run_id
+            or last is None
+            or None in identity
+            or number(last) < known.asof
+            or replica.epoch != known.epoch
+        ):
+            await self.resync()
+            return None
         found = {
             name: number(score)
-            for name, score in zip(names, scores, strict=True)
+            for name, score in zip(names, scores[len(marks) :], strict=True)
             if score is not None
         }
-        self.replica.learn(self.replica.epoch, found, None)
+        replica.learn(known.epoch, found, None)
         return found
 
     async def declare(self, life: int) -> None:
@@ -295,15 +321,13 @@ class RedisClock:
 
     def _bump_command(self, tags: Sequence[str], keys: Sequence[str]) -> Command:
         names = self._names
-        life = int(2000 * self._config.max_load_time)
         parts: list[bytes] = []
         for key in keys:
-            grave = envelope.Envelope(0, 0, flags=int(envelope.Flag.TOMBSTONE))
-            parts += (digest(key), envelope.build(key, grave))
+            parts += (digest(key), _tombstone(key))
         return scripts.BUMP(
             [names.clock, names.keys, *(names.value(key) for key in keys)],
             *self._common(),
-            life,
+            self._tombstone_life,
             len(tags),
             *map(digest, tags),
             *parts,
@@ -334,6 +358,28 @@ class RedisClock:
             *tags,
         )
 
+    def offer_command(
+        self, key: str, packed: bytes, tags: Sequence[str], lease: Stamp, *, life: int, dead_at: int
+    ) -> Command:
+        """The command that stores a value unless something happened to it since the lease."""
+        names = self._names
+        common = list(self._common())
+        common[_CHANNEL] = ""
+        return scripts.OFFER(
+            [names.clock, names.keys, names.value(key), names.registry, *map(names.index, tags)],
+            *common,
+            *lease,
+            life,
+            dead_at,
+            key,
+            digest(key),
+            packed,
+            _tombstone(key),
+            self._tombstone_life,
+            *map(digest, tags),
+            *tags,
+        )
+
     def _common(self) -> tuple[str | int, ...]:
         replica = self.replica
         return (
@@ -357,7 +403,8 @@ class RedisClock:
     ) -> list[list[Any]]:
         """`run`, for several scripts in one pipeline.
 
-        A command is made anew for each attempt, for a resync changes what it carries.
+        A command is made anew for each attempt, for a resync changes what it carries. A reply of
+        an epoch that is over acknowledges nothing: the command is sent again.
         """
         done: dict[int, list[Any]] = {}
         if not self.replica.epoch:
@@ -366,10 +413,11 @@ class RedisClock:
             left = [at for at in range(len(makes)) if at not in done]
             answer = await self.port.send([makes[at]() for at in left], retry=retry)
             for at, reply in zip(left, checked(answer, self.port.backend), strict=True):
-                if text(reply[0]) != "RESYNC":
+                word = text(reply[0])
+                if word == "CHANGED" or (
+                    word != "RESYNC" and self.replica.merge(read_bump(reply), answer.sent_at)
+                ):
                     done[at] = reply
-                    if text(reply[0]) != "CHANGED":
-                        self._merge_bump(reply, answer)
             if len(done) == len(makes):
                 return [done[at] for at in range(len(makes))]
             await self.resync()
@@ -378,8 +426,10 @@ class RedisClock:
             backend=self.port.backend,
         )
 
-    def _merge_bump(self, reply: list[Any], answer: Answer) -> None:
-        self.replica.merge(read_bump(reply), answer.sent_at)
-
     async def restart(self) -> None:
         await self.resync(restart=True)
+
+
+def _tombstone(key: str) -> bytes:
+    grave = envelope.Envelope(0, 0, flags=int(envelope.Flag.TOMBSTONE))
+    return envelope.build(key, grave)

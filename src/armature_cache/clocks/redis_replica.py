@@ -28,6 +28,7 @@ class ServerReplica(Replica):
         "declared_bound",
         "declared_ttl",
         "listener",
+        "run_id",
         "server_ahead",
         "server_behind",
         "syncs",
@@ -38,6 +39,7 @@ class ServerReplica(Replica):
         super().__init__()
         self.unsent: list[Unsent] = []
         self.listener: weakref.ref[Listener] | None = None
+        self.run_id = ""
         self.syncs = 0
         self.declared_bound = 0
         self.declared_ttl = 0

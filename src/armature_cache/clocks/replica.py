@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -98,7 +99,7 @@ class Replica:
             self.known_above = 0
             self.keys_known_above = 0
             self.tags: dict[bytes, int] = {}
-            self.keys: dict[bytes, int] = {}
+            self.keys: OrderedDict[bytes, int] = OrderedDict()
             self.generation += 1
 
     def reset_after_fork(self) -> None:
@@ -202,9 +203,11 @@ class Replica:
             _raise(self.tags, delta.tags)
             _raise(self.keys, delta.keys)
             changed |= bool(delta.tags or (delta.keys and not self.own))
-            changed |= delta.floor > self.floor or delta.keys_floor > self.keys_known_above
+            changed |= delta.floor > self.floor
             self.floor = max(self.floor, delta.floor)
-            self.keys_known_above = max(self.keys_known_above, delta.keys_floor)
+            if delta.cursor < delta.keys_floor:
+                changed |= delta.keys_floor > self.keys_known_above
+                self.keys_known_above = max(self.keys_known_above, delta.keys_floor)
             self.last = max(self.last, delta.last)
             self.ahead = 0
             self._trim()
@@ -224,10 +227,10 @@ class Replica:
             self.last = sequence = self.last + 1
             known = self.keys
             for key in keys:
-                known.pop(key, None)
                 known[key] = sequence
+                known.move_to_end(key)
             while len(known) > MAX_KEYS:
-                self.keys_known_above = known.pop(next(iter(known)))
+                _, self.keys_known_above = known.popitem(last=False)
             if tags:
                 self.tags.update(dict.fromkeys(tags, sequence))
                 if len(self.tags) > MAX_TAGS:

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from armature_cache import register_type
+
 Row = tuple[Any, ...]
 
 _BUSY_TIMEOUT: Final = 30.0
@@ -77,6 +79,7 @@ def create(path: Path, schema: str, insert: str, rows: Iterable[Row]) -> None:
     connection.close()
 
 
+@register_type
 @dataclasses.dataclass(frozen=True, slots=True)
 class User:
     """A row of `users`; `version` counts its updates."""
@@ -88,6 +91,7 @@ class User:
     version: int
 
 
+@register_type
 @dataclasses.dataclass(frozen=True, slots=True)
 class Product:
     """A row of `products`; `version` counts its updates."""

@@ -92,9 +92,7 @@ class Ledger:
         judged = count <= _KEPT or min(at for _, at, _ in kept) + self._bound < began
         if not newer:
             return None if judged else Old(0, stale=False, judged=False)
-        stale = any(
-            at + (0 if rank == self._rank else self._bound) < began for at, rank in newer
-        )
+        stale = any(at + (0 if rank == self._rank else self._bound) < began for at, rank in newer)
         return Old(began - min(at for at, _ in newer), stale=stale, judged=judged or stale)
 
     def _entries(self, number: int) -> tuple[int, list[tuple[int, int, int]]]:

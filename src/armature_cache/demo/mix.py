@@ -48,9 +48,7 @@ class ShopMix:
         create_shop(folder / _FILE, self.users, self.products)
         return self.users + self.products
 
-    def open(
-        self, folder: Path, url: str, namespace: str, tiers: TieredCacheConfig
-    ) -> ShopSession:
+    def open(self, folder: Path, url: str, namespace: str, tiers: TieredCacheConfig) -> ShopSession:
         return ShopSession(self, folder, url, namespace, tiers)
 
 

@@ -86,7 +86,12 @@ class ProductService:
         tags = ["products", f"product:{product.id}", product.category, product.brand]
         await self.cache.set_with_tags(f"product:{product.id}", product, tags, ttl=HOUR)
 
-    @cache(ttl=HOUR, key="list:{category}", tags=["products", "{category}", "list:{category}"])
+    @cache(
+        ttl=HOUR,
+        key="list:{category}",
+        tags=["products", "{category}", "list:{category}"],
+        ignore="self",
+    )
     async def list_category(self, category: str) -> list[Product]:
         """All products of a category."""
         return await self.database.query_category(category)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from armature_cache import TaggedCache, TieredCacheConfig
+from armature_cache import TaggedCache, TieredCacheConfig, register_type
 from armature_cache.demo.database import Database, connect, create
 from armature_cache.demo.services import HOUR, open_tiers
 from armature_cache.demo.watch import note_query
@@ -54,6 +54,7 @@ def read_trace(path: Path) -> array.array[int]:
     return accesses
 
 
+@register_type
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
     """One indexed part of an object; `version` counts the updates of the object."""

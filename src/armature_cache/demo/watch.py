@@ -45,6 +45,7 @@ async def watched(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
 def _rest(work: Coroutine[Any, Any, T], pending: Any) -> Generator[Any, Any, T]:
     try:
         yield pending
-        return (yield from work)  # type: ignore[misc]
+        outcome: T = yield from work
+        return outcome
     finally:
         work.close()

@@ -60,7 +60,5 @@ class Workload(Protocol):
     def create(self, folder: Path) -> int:
         """Make the database in this folder; how many objects it has."""
 
-    def open(
-        self, folder: Path, url: str, namespace: str, tiers: TieredCacheConfig
-    ) -> Session:
+    def open(self, folder: Path, url: str, namespace: str, tiers: TieredCacheConfig) -> Session:
         """Begin, in a worker."""

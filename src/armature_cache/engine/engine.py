@@ -148,10 +148,13 @@ class Engine:
         return sum(shard.expirations for shard in self._shards)
 
     def _evict_elsewhere(self, index: int, evicted: list[Entry]) -> None:
-        misses = 0
-        while self._budget.exceeded and misses <= self._mask:
-            index = (index + 1) & self._mask
-            misses = 0 if self._shards[index].evict(evicted) else misses + 1
+        others = self._shards[index + 1 :] + self._shards[:index]
+        found = True
+        while found and self._budget.exceeded:
+            found = False
+            for shard in others:
+                if self._budget.exceeded:
+                    found |= shard.evict(evicted)
 
     def _lower_expiry(self, dead_at: float) -> None:
         with self._expiry_lock:

@@ -98,7 +98,10 @@ end
 local function begin()
   local s = specials(KEYS[1])
   s.S = last(KEYS[1])
-  if not s.S or not s.E or not s.F or s.R ~= ARGV[1] then return nil end
+  s.keys = specials(KEYS[2])
+  if not s.S or not s.E or not s.F or not s.keys.F or s.R ~= ARGV[1] then return nil end
+  local E, my_epoch = tonumber(s.E), tonumber(ARGV[2])
+  if E < my_epoch or (E == my_epoch and s.S < tonumber(ARGV[3])) then return nil end
   local now = micros()
   s.now = now
   s.q = math.max(s.S + 1, now)
@@ -106,8 +109,6 @@ local function begin()
   local news = redis.call('ZCOUNT', KEYS[1], '(' .. digits(s.cursor), '(' .. TOP)
   if s.E ~= ARGV[2] or news > 20000 then s.cursor = s.S end
   redis.call('ZADD', KEYS[1], digits(s.q), '\\0S')
-  s.keys = specials(KEYS[2])
-  if not s.keys.F then put(KEYS[2], s.keys, 'F', digits(s.q)) end
   return s
 end
 local function finish(s)
@@ -145,7 +146,7 @@ end
 SYNC: Final = Script(
     _PRELUDE
     + """
--- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel
+-- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel, nonce
 local c, k = KEYS[1], KEYS[2]
 local s = specials(c)
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
@@ -156,7 +157,10 @@ local reset = ARGV[5] == '1' or not S or not E or not s.F or s.R ~= run or E < m
   or (E == my_epoch and S < my_last)
 if reset then
   local q = math.max((S or 0) + 1, my_last + 1, now)
-  E = math.max((E or 0) + 1, my_epoch + 1, now)
+  local NONCES = 1048576
+  local number = math.max(math.floor((E or 0) / NONCES) + 1, math.floor(my_epoch / NONCES) + 1,
+    math.floor(now / 1000000))
+  E = number * NONCES + tonumber(ARGV[7])
   redis.call('UNLINK', c, k)
   local B, T = s.B, s.T
   s, S = {}, q
@@ -174,6 +178,7 @@ if not ks.F then
     redis.call('ZADD', c, digits(S), '\\0S')
   end
   put(k, ks, 'F', digits(S))
+  put(c, s, 'F', digits(S))
 end
 if tonumber(ARGV[3]) > tonumber(s.B or 0) then put(c, s, 'B', ARGV[3]) end
 if tonumber(ARGV[4]) > tonumber(s.T or 0) then put(c, s, 'T', ARGV[4]) end
@@ -224,9 +229,9 @@ SET: Final = Script(
     + _BUMP
     + _INDEX
     + """
--- KEYS clock, key clock, value, registry, indexes...; ARGV common, 9 expected stamp ('' absent,
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 9 expected header ('' absent,
 -- '*' any), 10 life in ms, 11 dead_at in ms, 12 key, 13 key digest, 14 envelope, tags...
-if ARGV[9] ~= '*' and redis.call('GETRANGE', KEYS[3], 4, 23) ~= ARGV[9] then
+if ARGV[9] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, 75) ~= ARGV[9] then
   return {'CHANGED'}
 end
 local s = begin()
@@ -248,27 +253,71 @@ end
 """
     + _INDEX
     + """
--- KEYS value, registry, indexes...; ARGV epoch, asof, version, latest moment in ms, life in ms,
--- dead_at in ms, key, envelope, tags...
+-- KEYS key clock, value, registry, indexes...; ARGV epoch, asof, version, latest moment in ms,
+-- life in ms, dead_at in ms, key, key digest, envelope, tags...
 local now = micros() / 1000
 if now > tonumber(ARGV[4]) then return -1 end
-local asof, epoch, version = read_stamp(KEYS[1])
+local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+local floor = specials(KEYS[1]).F
+if not floor or my_asof < tonumber(floor) then return 0 end
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[8]) or 0) > my_asof then return 0 end
+local asof, epoch, version = read_stamp(KEYS[2])
 if asof then
-  local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
   if epoch > my_epoch or (epoch == my_epoch and asof > my_asof) then return 0 end
   if version > tonumber(ARGV[3]) then return 0 end
 end
-redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[5])
-index(KEYS[2], 3, ARGV, 9, #KEYS - 2, ARGV[7], ARGV[6], digits(now))
+redis.call('SET', KEYS[2], ARGV[9], 'PX', ARGV[5])
+index(KEYS[3], 4, ARGV, 10, #KEYS - 3, ARGV[7], ARGV[6], digits(now))
 return 1
 """
 )
-"""Store a value that was loaded: refused where something of a higher stamp stands."""
+"""Store a value that was loaded: refused where something of a higher stamp stands.
+
+The key clock is asked too, for a tombstone may have been evicted.
+"""
+
+OFFER: Final = Script(
+    _PRELUDE
+    + _BUMP
+    + _INDEX
+    + """
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 9 epoch and 10 asof of the
+-- lease, 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, 16 tombstone,
+-- 17 its life in ms, then for each tag its digest, then the tags
+local s = begin()
+if not s then return {'RESYNC'} end
+local asof, count = tonumber(ARGV[10]), #KEYS - 4
+local clean = s.E == ARGV[9] and asof >= tonumber(s.F) and asof >= tonumber(s.keys.F)
+  and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[14]) or 0) <= asof
+local stored, epoch = read_stamp(KEYS[3])
+if stored and (epoch > tonumber(s.E) or (epoch == tonumber(s.E) and stored > asof)) then
+  clean = false
+end
+for i = 18, 17 + count do
+  clean = clean and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof
+end
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
+if clean then
+  redis.call('SET', KEYS[3], stamped(ARGV[15], s.q, tonumber(s.E)), 'PX', ARGV[11])
+  index(KEYS[4], 5, ARGV, 18 + count, count, ARGV[13], ARGV[12], digits(s.now / 1000))
+else
+  redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[17])
+end
+local reply = finish(s)
+reply[#reply + 1] = clean and 1 or 0
+return reply
+"""
+)
+"""Store a value that was read or made after a miss, if nothing has happened to it since.
+
+It then replaces whatever is there, like an explicit set, since nobody knows whether it was read
+or written; otherwise a tombstone does.
+"""
 
 INCREMENT: Final = Script(
     _PRELUDE
     + """
--- KEYS value, scratch; ARGV epoch, least asof, tags, expected stamp ('' to go by the least asof),
+-- KEYS value, scratch; ARGV epoch, least asof, tags, expected header ('' to go by the least asof),
 -- delta
 local raw = redis.call('GET', KEYS[1])
 if not raw then return {0} end
@@ -279,7 +328,7 @@ local start = 77 + struct.unpack('>I4', raw, 65)
 local tags = string.sub(raw, 77, start - 1)
 local known
 if ARGV[4] ~= '' then
-  known = string.sub(raw, 5, 24) == ARGV[4]
+  known = string.sub(raw, 1, 76) == ARGV[4]
 else
   known = epoch == tonumber(ARGV[1]) and asof >= tonumber(ARGV[2]) and tags == ARGV[3]
 end

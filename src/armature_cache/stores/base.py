@@ -161,12 +161,14 @@ class CacheStore(BulkMethods):
             except BackendError:
                 self.counters.errors += 1
 
-        def may_join(stamp: Stamp) -> bool:
-            return read and self.clock.replica.covers(path, tags, stamp)
+        def may_join(flight: Flight[Any]) -> bool:
+            if not read or flight.stamp is None:
+                return read
+            return self.clock.replica.covers(path, (*tags, *flight.tags), flight.stamp)
 
         path, tags = self.path + key, self._tag_paths(options.tags)
         slot = path if read else f"\0refresh:{path}"
-        return await self._flights.run(slot, work, may_join=may_join, catch_up=catch_up)
+        return await self._flights.run(slot, work, tags=tags, may_join=may_join, catch_up=catch_up)
 
     async def _fetch_or_miss(self, key: str, want: object, *, strong: bool) -> Entry | None:
         try:

@@ -29,8 +29,9 @@ class Draft:
     """A value about to be stored.
 
     `stamp` None asserts that the value is current now; else it was loaded from `started` on, when
-    the clock stood at `stamp`. `ttl` is in seconds, None for no expiry; `cost` is the load's time
-    in seconds.
+    the clock stood at `stamp`. `leased` means that nobody knows whether it was read or written
+    since: it is stored as current unless something has happened after `stamp`. `ttl` is in
+    seconds, None for no expiry; `cost` is the load's time in seconds.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Draft:
     started: float = 0.0
     cost: float = 0.0
     counter: bool = False
+    leased: bool = False
 
 
 class Mark:

@@ -179,11 +179,21 @@ class InMemoryCache(CacheStore):
 
     async def _write_one(self, draft: Draft) -> bool:
         stamp = draft.stamp
-        if stamp is None:
+        if stamp is None or draft.leased:
+            overtaken = stamp is not None and not self._untouched(draft, stamp)
             sequence = await self.clock.bump((), (draft.key,))
+            if overtaken:
+                self._engine.discard(draft.key)
+                return False
             stamp = draft.stamp = Stamp(self._replica.epoch, sequence)
         entry = self.entry_of(draft, stamp, seen=self._replica.last)
         return self._keep(entry, lambda had: had is None or had.stamp <= entry.stamp)
+
+    def _untouched(self, draft: Draft, lease: Stamp) -> bool:
+        """Whether nothing has happened to a draft's key and tags since its lease."""
+        had = self._find(draft.key)
+        newer = had is not None and had.stamp > lease
+        return not newer and self._replica.covers(draft.key, draft.tags, lease)
 
     def _keep(self, entry: Entry, guard: Guard) -> bool:
         """Put an entry that is still valid when the engine's lock is held."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
-from armature_cache.clocks.replica import Verdict
+from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
 from armature_cache.entry import Entry
 from armature_cache.envelope import Envelope, Flag
@@ -92,7 +92,7 @@ class RedisEntries(RedisListing):
             scores = await self.clock.scores(tags)
             verdicts = [
                 Verdict.VALID
-                if verdict is Verdict.UNKNOWN and self._newer(parsed, scores)
+                if verdict is Verdict.UNKNOWN and scores is not None and self._newer(parsed, scores)
                 else verdict
                 for (_, parsed), verdict in zip(sealed, self._verdicts(sealed), strict=True)
             ]
@@ -162,11 +162,12 @@ class RedisEntries(RedisListing):
 
     async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
         await self._declare(drafts)
-        fills = [draft for draft in drafts if draft.stamp is not None]
-        explicit = [draft for draft in drafts if draft.stamp is None]
-        stored = {id(draft): True for draft in explicit}
-        if explicit:
-            await self._assert(explicit)
+        fills = [draft for draft in drafts if draft.stamp is not None and not draft.leased]
+        current = [draft for draft in drafts if draft.stamp is None or draft.leased]
+        stored: dict[int, bool] = {}
+        if current:
+            for draft, kept in zip(current, await self._assert(current), strict=True):
+                stored[id(draft)] = kept
         if fills:
             answer = await self._port.send([self._fill_command(draft) for draft in fills])
             for draft, outcome in zip(fills, checked(answer, self._port.backend), strict=True):
@@ -175,14 +176,26 @@ class RedisEntries(RedisListing):
                     self.clock.suspect(draft.stamp)
         return [stored[id(draft)] for draft in drafts]
 
-    async def _assert(self, drafts: Sequence[Draft]) -> None:
-        """Store values as current now; what was not acknowledged counts as deleted."""
+    async def _assert(self, drafts: Sequence[Draft]) -> list[bool]:
+        """Store values as current now, or since their lease.
+
+        What was not acknowledged counts as deleted.
+        """
         keys = [draft.key for draft in drafts]
         with self.clock.held(keys):
-            makes = [functools.partial(self._set_command, draft, b"*") for draft in drafts]
-            replies = await self.clock.run_all(makes)
+            replies = await self.clock.run_all(
+                [
+                    functools.partial(self._offer_command, draft)
+                    if draft.leased
+                    else functools.partial(self._set_command, draft, b"*")
+                    for draft in drafts
+                ]
+            )
         for draft, reply in zip(drafts, replies, strict=True):
             draft.stamp = self.clock.stamp_of(reply)
+        return [
+            not draft.leased or reply[-1] == 1 for draft, reply in zip(drafts, replies, strict=True)
+        ]
 
     async def _declare(self, drafts: Sequence[Draft]) -> None:
         longest = max(self._life(draft) for draft in drafts)
@@ -222,7 +235,7 @@ class RedisEntries(RedisListing):
         epoch, asof = draft.stamp or (0, 0)
         latest = draft.started + self.max_load_time * 1.5
         return scripts.FILL(
-            [names.value(draft.key), names.registry, *map(names.index, draft.tags)],
+            [names.keys, names.value(draft.key), names.registry, *map(names.index, draft.tags)],
             epoch,
             asof,
             envelope.VERSION,
@@ -230,8 +243,16 @@ class RedisEntries(RedisListing):
             life,
             dead_at,
             draft.key,
+            digest(draft.key),
             packed,
             *draft.tags,
+        )
+
+    def _offer_command(self, draft: Draft) -> Command:
+        packed, life, dead_at = self._sealed(draft)
+        lease = draft.stamp or Stamp(0, 0)
+        return self.clock.offer_command(
+            draft.key, packed, draft.tags, lease, life=life, dead_at=dead_at
         )
 
     def _set_command(self, draft: Draft, expected: bytes) -> Command:
@@ -241,7 +262,7 @@ class RedisEntries(RedisListing):
         )
 
     async def _swap(self, draft: Draft, expected: bytes) -> bool:
-        """Store a value as current now if the stored stamp is still the expected one."""
+        """Store a value as current now if the stored header is still the expected one."""
         await self._declare([draft])
         with self.clock.held([draft.key]):
             reply = await self.clock.run(functools.partial(self._set_command, draft, expected))
@@ -251,11 +272,11 @@ class RedisEntries(RedisListing):
         return True
 
     async def _look_at(self, key: str) -> tuple[bytes, tuple[Entry, Envelope] | None]:
-        """What is stored: its stamp as bytes ('' for nothing), and the entry if it is valid."""
+        """What is stored: its header ('' for nothing), and the entry if it is valid."""
         read: Command = ("GET", self._names.value(key))
-        (raw,), seen = await self.clock.read([read], self.bound, strong=False)
+        (raw,), seen = await self.clock.read([read], self.bound, strong=True)
         judged = await self._judge([key], [raw], seen)
-        return (raw or b"")[envelope.STAMP_AT : envelope.BODY_AT], judged[0] if judged else None
+        return (raw or b"")[: envelope.HEADER_SIZE], judged[0] if judged else None
 
     async def _add(self, draft: Draft) -> bool:
         for _ in range(_ATTEMPTS):

@@ -120,9 +120,10 @@ class SingleMethods(EntryStore):
     ) -> None:
         """Store a value.
 
-        After a get-miss of the key in the same context, the value counts as read after that miss,
-        and an invalidation since then wins over it. Otherwise it is taken as current now.
-        `as_of=mark` says when it was read; `as_of=None` insists that it is current now.
+        After a get-miss of the key in the same context, the value counts as read or made after
+        that miss: an invalidation, delete or set since then wins over it, and it over older loads.
+        Otherwise it is taken as current now. `as_of=mark` says when it was read; `as_of=None`
+        insists that it is current now.
         """
         draft = self._draft(key, value, ttl, tags, type)
         self._date(draft, as_of)
@@ -233,7 +234,7 @@ class SingleMethods(EntryStore):
         if as_of is UNSET:
             lease = leases.take(replica, self.path + draft.key, self.time())
             if lease is not None:
-                draft.stamp, draft.started = lease.stamp, lease.taken_at
+                draft.stamp, draft.started, draft.leased = lease.stamp, lease.taken_at, True
             return
         leases.withdraw(replica, self.path + draft.key)
         if isinstance(as_of, Mark):
@@ -248,9 +249,8 @@ class SingleMethods(EntryStore):
         kept = []
         for draft in drafts:
             stamp = draft.stamp
-            if stamp is not None and (
-                now - draft.started > self.max_load_time or stamp.epoch != replica.epoch
-            ):
+            late = now - draft.started > self.max_load_time
+            if stamp is not None and not draft.leased and (late or stamp.epoch != replica.epoch):
                 self.counters.refused += 1
             else:
                 kept.append(draft)

@@ -245,7 +245,7 @@ class TieredCache(CacheStore):
     async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
         if not self.config.enable_l2:
             return await self._source()._write(drafts)
-        if all(draft.stamp is not None for draft in drafts):
+        if all(draft.stamp is not None and not draft.leased for draft in drafts):
             self._outage.check()
         try:
             stored = await self._far._write(drafts)

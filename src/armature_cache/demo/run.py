@@ -1,0 +1,151 @@
+"""The course of the demo: a server, a database, workers, and three runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import redis
+
+from armature_cache import TieredCacheConfig
+from armature_cache.demo.fleet import Fleet
+from armature_cache.demo.ledger import Ledger
+from armature_cache.demo.outcome import Measured, Outcome
+from armature_cache.demo.tally import Counts, Tally
+from armature_cache.demo.worker import Audit, Audited, Job, Run
+from armature_cache.demo.workload import Workload
+from armature_cache.redisio.connect import server_url
+from armature_cache.testing import RedisServer
+
+_TIERED: Final = TieredCacheConfig(l1_ttl_fraction=0.25)
+_L2_ONLY: Final = TieredCacheConfig(enable_l1=False)
+_COMPARED_SHARE: Final = 0.2
+
+Progress = Callable[[str, float | None, Counts], None]
+"""Told the name of the run, its seconds if they are limited, and the counts so far."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to run, for how long, and where; without `url`, on a server of the demo's own."""
+
+    workload: Workload
+    seconds: float = 20.0
+    workers: int = 4
+    url: str | None = None
+
+
+def run(settings: Settings, progress: Progress) -> Outcome:
+    """Run the demo. Whatever happens, nothing that it started or made is left."""
+    with _place(settings.url) as (url, folder), _server(url) as server:
+        objects = settings.workload.create(folder)
+        Ledger.create(folder / "ledger", objects)
+        bound = _TIERED.staleness_bound
+        job = Job(settings.workload, folder, url, settings.workers, bound)
+        with Fleet(job) as fleet:
+            course = _Course(fleet, server, progress)
+            main = course.measure("tiers", _TIERED, seconds=settings.seconds)
+            time.sleep(2 * bound)
+            audit = _total(fleet.order(Audit(), Audited))
+            l2_only = course.measure(
+                "L2 only", _L2_ONLY, seconds=max(0.5, settings.seconds * _COMPARED_SHARE)
+            )
+            tiered = course.measure("tiers again", _TIERED, limits=l2_only.operations)
+        return Outcome(
+            settings.workload.title, settings.workers, bound, main, audit, l2_only, tiered
+        )
+
+
+class _Course:
+    """Runs one after the other, each in a namespace of its own."""
+
+    def __init__(self, fleet: Fleet, server: _Server, progress: Progress) -> None:
+        self._fleet, self._server, self._progress = fleet, server, progress
+
+    def measure(
+        self,
+        name: str,
+        tiers: TieredCacheConfig,
+        *,
+        seconds: float | None = None,
+        limits: tuple[int, ...] | None = None,
+    ) -> Measured:
+        command = Run(self._server.namespace(), tiers, seconds, limits)
+        before = self._server.traffic()
+        tallies = self._fleet.order(
+            command, Tally, lambda counts: self._progress(name, seconds, counts)
+        )
+        spent = self._server.traffic() - before
+        total = Tally()
+        for tally in tallies:
+            total.merge(tally)
+        self._progress(name, seconds, total.counts)
+        return Measured(total, spent, tuple(tally.counts.operations for tally in tallies))
+
+
+class _Server:
+    """What the parent asks of the server, and what it removes from it in the end."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(server_url(url), protocol=2, socket_timeout=10)
+        self._client.ping()
+        self._name = f"demo{uuid.uuid4().hex[:12]}"
+        self._runs = 0
+
+    def namespace(self) -> str:
+        self._runs += 1
+        return f"{self._name}-{self._runs}"
+
+    def traffic(self) -> int:
+        stats = self._client.info("stats")
+        return int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"])
+
+    def close(self) -> None:
+        with contextlib.suppress(redis.RedisError), self._client as client:
+            for keys in _chunks(client.scan_iter(match=f"*{self._name}*", count=1000)):
+                client.unlink(*keys)
+
+
+@contextlib.contextmanager
+def _server(url: str) -> Iterator[_Server]:
+    server = _Server(url)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def _place(url: str | None) -> Iterator[tuple[str, Path]]:
+    """The address of a server, and a folder; a server of the demo's own takes the folder along."""
+    if url is None:
+        with RedisServer() as server:
+            folder = server.directory / "demo"
+            folder.mkdir()
+            yield server.url, folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="armature-demo-") as name:
+            yield url, Path(name)
+
+
+def _chunks(keys: Iterator[bytes], size: int = 500) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _total(audits: list[Audited]) -> Audited:
+    return Audited(
+        sum(audit.compared for audit in audits), sum(audit.different for audit in audits)
+    )
