@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
+from armature_cache.address import Address, mask_url, parse_address
 from armature_cache.errors import ConfigError
 from armature_cache.options import TTL, check_namespace, resolve_ttl
-
-_REDIS_SCHEMES: Final = {"redis", "rediss", "valkey", "valkeys", "unix"}
 
 DEFAULT_MAX_TTL: Final = 400 * 86_400.0
 DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
@@ -30,6 +28,7 @@ class CacheConfig:
     """
 
     url: str
+    address: Address
     namespace: str = "cache"
     default_ttl: float | None = None
     connect_timeout: float = 5.0
@@ -60,12 +59,14 @@ class CacheConfig:
         """Settings of a Redis or Valkey server.
 
         URLs are `redis://[user[:password]@]host[:port][/db]`, `rediss://` for TLS (options such
-        as `?ssl_ca_certs=path`), `unix:///path[?db=n]`; `valkey://` and `valkeys://` are the
-        same. Raises `ConfigError` with the field to mend.
+        as `?ssl_ca_certs=path`), `unix:///path[?db=n]`, `redis+cluster://host:port,host:port`
+        and `redis+sentinel://host:port,host:port/service[/db]`; `valkey` may stand for `redis`.
+        Raises `ConfigError` with the field to mend.
         """
         limit = check_seconds("max_ttl", max_ttl)
         return cls(
-            url=_check_url(url),
+            url=url,
+            address=parse_address(url),
             namespace=check_namespace(namespace),
             default_ttl=resolve_ttl(default_ttl, None, limit=limit),
             connect_timeout=check_seconds("connect_timeout", connect_timeout),
@@ -82,7 +83,7 @@ class CacheConfig:
         shown = (
             f"{field.name}={getattr(self, field.name)!r}"
             for field in dataclasses.fields(self)
-            if field.name != "url"
+            if field.name not in {"url", "address"}
         )
         return f"CacheConfig(url={mask_url(self.url)!r}, {', '.join(shown)})"
 
@@ -112,64 +113,3 @@ def check_bound(value: float) -> float:
             field="staleness_bound",
         )
     return bound
-
-
-def mask_url(url: str) -> str:
-    """The URL without user, password and options: fit for logs and messages."""
-    try:
-        parts = urlsplit(url)
-        place = parts.hostname or ""
-        if ":" in place:
-            place = f"[{place}]"
-        if parts.port:
-            place = f"{place}:{parts.port}"
-    except ValueError:
-        return "<unreadable url>"
-    secret = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{secret}{place}{parts.path}"
-
-
-def _check_url(url: str) -> str:
-    if not isinstance(url, str) or not url:
-        raise ConfigError("url is a string such as redis://localhost:6379/0", field="url")
-    shown = mask_url(url)
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ConfigError(
-            "url cannot be read; write redis://user:password@host:port/db and percent-encode "
-            "special characters of the password",
-            field="url",
-        ) from None
-    if parts.scheme not in _REDIS_SCHEMES:
-        raise ConfigError(
-            f"{shown!r} has no known scheme; use redis://, rediss://, valkey://, valkeys:// "
-            "or unix://",
-            field="url",
-        )
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ConfigError("a unix url names a socket: unix:///run/redis.sock", field="url")
-    elif port == 0 or not _good_db(parts.path):
-        raise ConfigError(f"{shown!r} needs a port above 0 and a database number", field="url")
-    _check_options(parts.query)
-    return url
-
-
-def _good_db(path: str) -> bool:
-    name = unquote(path).strip("/")
-    return not name or (name.isascii() and name.isdigit())
-
-
-_URL_OPTIONS: Final = {"db", "username", "password", "client_name"}
-
-
-def _check_options(query: str) -> None:
-    for name, _ in parse_qsl(query, keep_blank_values=True):
-        if name not in _URL_OPTIONS and not name.startswith("ssl_"):
-            raise ConfigError(
-                f"unknown url option {name!r}; known are {sorted(_URL_OPTIONS)} and ssl_*; "
-                "give timeouts and pool sizes as arguments of CacheConfig.redis",
-                field="url",
-            )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from armature_cache.config import CacheConfig, mask_url
+from armature_cache.address import SCHEMES, mask_url
+from armature_cache.config import CacheConfig
 from armature_cache.errors import ConfigError
 from armature_cache.options import TTL
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.tagged import TaggedCache
 from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
-
-_SHARED = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
 def open_cache(
@@ -40,7 +39,7 @@ def open_cache(
         return TaggedCache(
             InMemoryCache(max_entries=max_entries, max_bytes=max_bytes, default_ttl=default_ttl)
         )
-    if scheme not in _SHARED:
+    if scheme.partition("+")[0] not in SCHEMES:
         raise ConfigError(
             f"{mask_url(str(url))!r} has no known scheme; use redis://host:port/db, rediss://, "
             "valkey://, valkeys://, unix:///path or memory://",

@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from armature_cache._missing import UNSET, Unset
-from armature_cache.errors import CacheKeyError, ConfigError, InvalidTag, InvalidTTL
+from armature_cache.errors import (
+    CacheKeyError,
+    ConfigError,
+    CounterError,
+    InvalidTag,
+    InvalidTTL,
+)
 
 TTL = float | datetime.timedelta | None
 """A lifetime: seconds (int or float), a `timedelta`, or None for no expiry."""
@@ -112,16 +118,49 @@ def resolve_tags(tags: str | Iterable[str] | None) -> tuple[str, ...]:
 
     Raises `InvalidTag` for an unusable tag and for more than 256 of them.
     """
+    unique = check_tags(tags)
+    if len(unique) > MAX_TAGS:
+        raise InvalidTag(f"an entry has at most {MAX_TAGS} tags, not {len(unique)}")
+    return unique
+
+
+def check_tags(tags: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Any number of tags, each once; a single string is one tag."""
     if tags is None:
         return ()
     if isinstance(tags, str):
         return (check_tag(tags),)
     if not isinstance(tags, Iterable):
         raise InvalidTag(f"tags are a str or several, not {type(tags).__name__}", tag=tags)
-    unique = tuple(dict.fromkeys(check_tag(tag) for tag in tags))
-    if len(unique) > MAX_TAGS:
-        raise InvalidTag(f"an entry has at most {MAX_TAGS} tags, not {len(unique)}")
-    return unique
+    return tuple(dict.fromkeys(check_tag(tag) for tag in tags))
+
+
+def check_step(delta: int) -> int:
+    """What a counter is to change by: an integer of 64 bits."""
+    if not isinstance(delta, int) or isinstance(delta, bool):
+        raise ConfigError(f"delta is an int, not {delta!r}", field="delta")
+    if not -(2**63) <= delta < 2**63:
+        raise CounterError(f"a counter changes by an integer of 64 bits, not by {delta}")
+    return delta
+
+
+def check_loader(loader: object) -> None:
+    """Refuse what cannot be called."""
+    if not callable(loader):
+        raise ConfigError(
+            f"a loader is a function that returns the value, not {type(loader).__name__}; "
+            "use set() for a value that is there already",
+            field="loader",
+        )
+
+
+def encodable(text: str) -> bool:
+    """Whether a string can be written as UTF-8: lone surrogates cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_consistency(consistency: str) -> bool:
@@ -139,7 +178,8 @@ def check_namespace(name: str) -> str:
     """The namespace, if it can be used: non-empty, no braces, no NUL, at most 256 bytes."""
     if not isinstance(name, str) or not name:
         raise ConfigError("a namespace is a non-empty str", field="namespace")
-    if any(c in name for c in "{}\0") or len(name.encode(errors="replace")) > _MAX_NAME:
+    plain = encodable(name) and not any(c in name for c in "{}\0")
+    if not plain or len(name.encode()) > _MAX_NAME:
         raise ConfigError(
             f"a namespace has no braces, no NUL and at most 256 bytes: {name[:80]!r}",
             field="namespace",

@@ -89,7 +89,11 @@ class CacheStore:
         consistency: Consistency = "bounded",
     ) -> Any:
         if type is None and consistency == "bounded":
-            entry = self._peek(key)
+            try:
+                entry = self._peek(key)
+            except TypeError:
+                check_key(key)
+                raise
             if entry is not None:
                 leased = held()
                 if leased and self._core.path + key in leased:
@@ -237,7 +241,7 @@ class CacheStore:
         )
 
     def mark(self) -> Mark:
-        return self._core.mark()
+        return run_ready(self._core._marked())
 
     def scan(self, prefix: str = "") -> Iterator[str]:
         keys = self._core.scan(prefix)

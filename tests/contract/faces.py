@@ -79,8 +79,12 @@ class Face:
 
     async def elsewhere(self, work: Awaitable[T]) -> T:
         """Do `work` in another context: what it learns and leaves there stays there."""
-        (result,) = await asyncio.gather(work)
-        return result
+
+        async def alone() -> T:
+            return await work
+
+        loop = asyncio.get_running_loop()
+        return await loop.create_task(alone(), context=contextvars.Context())
 
     async def together(self, works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Do all at the same time: tasks under the async face, threads under the sync one."""

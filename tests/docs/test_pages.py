@@ -12,8 +12,10 @@ import pytest
 import armature_cache
 from armature_cache import CacheConfig, CacheStats, CacheStore, TaggedCache, TieredCacheConfig
 from armature_cache.clocks import redis as clock
-from armature_cache.clocks import replica
+from armature_cache.clocks import redis_wire, replica
+from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
+from armature_cache.redisio.port import Script
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -126,12 +128,18 @@ def test_protocol_states_the_limits_of_the_code():
         clock.MAX_SERVER_TAGS,
         clock.MAX_SERVER_KEYS,
         clock.CHUNK,
-        clock.DELTA_LIMIT,
+        redis_wire.DELTA_LIMIT,
         replica.MAX_TAGS,
         replica.MAX_KEYS,
     ):
         assert f"{limit:,}" in PROTOCOL
     assert f"{clock.KEY_MEMORY:.0f} s" in PROTOCOL
+
+
+def test_protocol_names_every_script():
+    shown = _rows(PROTOCOL, "| Script | Does, atomically |")
+    found = {name for name, script in vars(scripts).items() if isinstance(script, Script)}
+    assert set(shown) == found
 
 
 def test_decisions_are_numbered_and_short():

@@ -191,12 +191,14 @@ def test_keys_that_are_remembered_are_bounded():
 
 
 def test_a_default_that_changes_is_not_remembered():
-    def function(a, b=[]):  # noqa: B006
+    changing: list[int] = []
+
+    def function(a, b=changing):
         return a, b
 
     keys = keys_of(function)
     before = keys.key((1,), {})
-    function.__defaults__[0].append(1)
+    changing.append(1)
     assert keys.key((1,), {}) != before
 
 
@@ -298,7 +300,7 @@ def test_functions_of_one_name_in_different_places_differ():
 def test_redefined_functions_and_lambdas_differ():
     def define(body):
         scope = {"__name__": "a_module_of_this_test"}
-        exec(body, scope)
+        exec(body, scope)  # noqa: S102
         return scope["f"]
 
     first, second = define("def f(a): return a"), define("\ndef f(a): return -a")

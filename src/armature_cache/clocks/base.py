@@ -31,6 +31,10 @@ class Clock(Protocol):
         """
         ...
 
+    def declare_bound(self, bound: float) -> None:
+        """Say that readers trust the replica for `bound` seconds after a sync."""
+        ...
+
     async def restart(self) -> None:
         """Begin a new epoch: every entry of the clock is dead."""
         ...

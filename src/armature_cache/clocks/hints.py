@@ -115,7 +115,7 @@ class _Ear:
         now = self._time()
         if now - wanted_at > LINGER:
             return now + _IDLE
-        return self._clock.replica.synced_at + self._clock.bound * AHEAD
+        return self._clock.replica.synced_at + self._clock.replica.shortest_bound * AHEAD
 
     def _patience(self, wanted_at: float) -> float:
         return min(_IDLE, max(0.0, self._due(wanted_at) - self._time()))

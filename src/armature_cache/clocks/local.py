@@ -19,6 +19,9 @@ class LocalClock:
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
         """Nothing to do: the replica is the clock."""
 
+    def declare_bound(self, bound: float) -> None:
+        """Nothing to do: the replica is always trusted."""
+
     async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
         """Record an invalidation of tags and keys and return its sequence."""
         return self.replica.advance([digest(tag) for tag in tags], [digest(key) for key in keys])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -56,7 +57,6 @@ class RedisClock:
         listener: Listener | None = None,
     ) -> None:
         self.replica = replica
-        self.bound = config.staleness_bound
         self._names = Names(config.namespace)
         self.channel = self._names.channel
         self._listener = listener
@@ -67,9 +67,13 @@ class RedisClock:
         self._syncs: dict[int, Shared[None]] = {}
         self._load_us = int(config.max_load_time * 1_000_000)
         self._tombstone_life = int(2000 * config.max_load_time)
-        replica.declared_bound = max(
-            replica.declared_bound, int(config.staleness_bound * 1_000_000)
-        )
+        self.declare_bound(config.staleness_bound)
+
+    def declare_bound(self, bound: float) -> None:
+        replica = self.replica
+        replica.shortest_bound = min(replica.shortest_bound, bound)
+        if bound < math.inf:
+            replica.declared_bound = max(replica.declared_bound, int(bound * 1_000_000))
 
     # -- the sync ----------------------------------------------------------------------------
 
@@ -296,6 +300,9 @@ class RedisClock:
         job = Unsent((), tuple(keys), self.replica.hold((), keys))
         try:
             yield
+        except ClosedError:
+            self.replica.drop(job.marks)
+            raise
         except BaseException:
             self.replica.unsent.append(job)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -31,6 +32,7 @@ class ServerReplica(Replica):
         "run_id",
         "server_ahead",
         "server_behind",
+        "shortest_bound",
         "syncs",
         "unsent",
     )
@@ -42,6 +44,7 @@ class ServerReplica(Replica):
         self.run_id = ""
         self.syncs = 0
         self.declared_bound = 0
+        self.shortest_bound = math.inf
         self.declared_ttl = 0
         self.server_ahead = self.server_behind = 0.0
 

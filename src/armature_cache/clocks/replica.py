@@ -120,11 +120,22 @@ class Replica:
 
     # -- judgement ---------------------------------------------------------------------------
 
-    def judge(self, key: str, epoch: int, asof: int, tags: tuple[str, ...]) -> Verdict:
-        """The verdict on an entry of the shared store."""
+    def judge(
+        self, key: str, epoch: int, asof: int, tags: tuple[str, ...], *, settled: bool = False
+    ) -> Verdict:
+        """The verdict on an entry of the shared store.
+
+        `settled` goes by what the clock acknowledged alone. A compare-and-set needs that: what
+        another thread is writing under this key may have arrived already.
+        """
+        pending: dict[bytes, int] = {} if settled else self._pending
         if epoch != self.epoch:
             return Verdict.AHEAD if epoch > self.epoch else Verdict.DEAD
-        if asof < self.floor or self._key_bumped(key, asof) or self._tag_bumped(tags, asof):
+        if (
+            asof < self.floor
+            or self._key_bumped(key, asof, pending)
+            or self._tag_bumped(tags, asof, pending)
+        ):
             return Verdict.DEAD
         if self.own and asof < self.keys_known_above:
             return Verdict.DEAD
@@ -145,7 +156,11 @@ class Replica:
 
     def was_valid(self, epoch: int, asof: int, tags: tuple[str, ...]) -> bool:
         """Whether an entry that was just replaced under its key had been valid by its tags."""
-        return epoch == self.epoch and asof >= self.floor and not self._tag_bumped(tags, asof)
+        return (
+            epoch == self.epoch
+            and asof >= self.floor
+            and not self._tag_bumped(tags, asof, self._pending)
+        )
 
     def covers(self, key: str, tags: tuple[str, ...], stamp: Stamp) -> bool:
         """Whether a load of this stamp is new enough for a caller who arrives now."""
@@ -158,25 +173,26 @@ class Replica:
             entry.epoch != self.epoch
             or entry.asof < self.floor
             or (entry.tags and entry.seen < self.known_above)
-            or self._tag_bumped(entry.tags, entry.asof)
+            or self._tag_bumped(entry.tags, entry.asof, self._pending)
         ):
             return False
         if not self.own and (
-            entry.seen < self.keys_known_above or self._key_bumped(entry.key, entry.asof)
+            entry.seen < self.keys_known_above
+            or self._key_bumped(entry.key, entry.asof, self._pending)
         ):
             return False
         entry.seen = max(entry.seen, last)
         entry.generation = generation
         return True
 
-    def _key_bumped(self, key: str, asof: int) -> bool:
-        keys, pending = self.keys, self._pending
+    def _key_bumped(self, key: str, asof: int, pending: Mapping[bytes, int]) -> bool:
+        keys = self.keys
         return bool(
             (keys and keys.get(digest(key), 0) > asof) or (pending and _key_mark(key) in pending)
         )
 
-    def _tag_bumped(self, tags: tuple[str, ...], asof: int) -> bool:
-        clock, pending = self.tags, self._pending
+    def _tag_bumped(self, tags: tuple[str, ...], asof: int, pending: Mapping[bytes, int]) -> bool:
+        clock = self.tags
         for tag in tags:
             name = digest(tag)
             if clock.get(name, 0) > asof or (pending and name in pending):

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from armature_cache.demo.outcome import blank
+
 _INTERRUPTED: Final = 130
+_WIDTH: Final = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +39,6 @@ def _demo(options: argparse.Namespace) -> dict[str, Any]:
     from armature_cache.demo import report
     from armature_cache.demo.fleet import WorkerError
     from armature_cache.demo.mix import ShopMix
-    from armature_cache.demo.outcome import blank
     from armature_cache.demo.run import Settings, run
     from armature_cache.demo.trace import TraceError, TraceReplay
     from armature_cache.demo.workload import Workload
@@ -44,7 +46,7 @@ def _demo(options: argparse.Namespace) -> dict[str, Any]:
 
     workload: Workload = ShopMix() if options.trace is None else TraceReplay(options.trace)
     settings = Settings(workload, options.seconds, options.workers, options.url)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     try:
         with report.showing(console) as progress:
             outcome = run(settings, progress)
@@ -57,7 +59,7 @@ def _demo(options: argparse.Namespace) -> dict[str, Any]:
 
 def _failed(error: str, code: int) -> int:
     print(f"The demo failed: {error}", file=sys.stderr)
-    print(json.dumps({"demo": "failed", "reads": 0, "stale_reads": 0, "error": error}))
+    print(json.dumps(blank("failed", error)))
     return code
 
 

@@ -34,8 +34,8 @@ _SHARES: Final = {
 class ShopMix:
     """Users and products read and updated; the nth of each 1/n as often as the first."""
 
-    users: int = 5000
-    products: int = 1000
+    users: int = 2000
+    products: int = 500
     seed: int = 7
     user_service: type[UserService] = UserService
     product_service: type[ProductService] = ProductService

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from armature_cache.demo.tally import Tally
+from armature_cache.demo.tally import Counts, Tally
 from armature_cache.demo.worker import Audited
 
 
@@ -27,7 +27,8 @@ class Measured:
 class Outcome:
     """The main run, what was compared at rest after it, and a pair of runs to compare traffic.
 
-    `l2_only` and `tiered` did the same operations, each from an empty cache.
+    `l2_only` and `tiered` did the same operations, each after the same ones to warm up. `overall`
+    counts these too.
     """
 
     title: str
@@ -37,17 +38,12 @@ class Outcome:
     audit: Audited
     l2_only: Measured
     tiered: Measured
+    overall: Counts
 
     @property
     def stale(self) -> int:
         """Reads that broke the promise, in any run, and entries that were old at rest."""
-        runs = (self.main, self.l2_only, self.tiered)
-        return sum(run.tally.counts.stale for run in runs) + self.audit.different
-
-    @property
-    def unjudged(self) -> int:
-        """Reads of which could not be told whether they were stale."""
-        return sum(run.tally.counts.unjudged for run in (self.main, self.l2_only, self.tiered))
+        return self.overall.stale + self.audit.different
 
     @property
     def saved(self) -> float:
@@ -60,7 +56,7 @@ class Outcome:
         counts = self.main.tally.counts
         found = {
             f"{self.stale} stale reads": self.stale,
-            f"{self.unjudged} old reads could not be judged": self.unjudged,
+            f"{self.overall.unjudged} old reads could not be judged": self.overall.unjudged,
             "nothing was read": not counts.reads,
             "nothing was invalidated": not counts.invalidations,
             "nothing was compared at rest": not self.audit.compared,

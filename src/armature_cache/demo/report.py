@@ -145,11 +145,11 @@ def _findings(outcome: Outcome) -> Table:
         f"{outcome.audit.compared:,} versions, {outcome.audit.different} differ",
     )
     table.add_row(
-        "network, same operations", f"{compared:,} by each of two runs, from an empty cache:"
+        "network bytes (INFO)", f"{compared:,} operations, the same ones twice, after warming up:"
     )
     table.add_row("  L2 only", _traffic(outcome.l2_only))
     table.add_row("  with L1", f"{_traffic(outcome.tiered)}: {outcome.saved:.1f} % less")
-    table.add_row("  main run", _traffic(outcome.main))
+    table.add_row("  main run", f"{_traffic(outcome.main)}, from an empty cache")
     table.add_row(
         "of the L2 row", f"{elsewhere:,} came from L1 after a sync or from another caller's load"
     )
@@ -161,7 +161,7 @@ def _colour(outcome: Outcome) -> str:
 
 
 def _traffic(run: Measured) -> str:
-    return f"{run.network_bytes:,} bytes, {run.bytes_per_read:,.1f} a read (INFO of the server)"
+    return f"{run.network_bytes:,} bytes, {run.bytes_per_read:,.1f} a read"
 
 
 def _time(nanoseconds: int) -> str:

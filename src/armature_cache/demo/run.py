@@ -20,12 +20,12 @@ from armature_cache.demo.outcome import Measured, Outcome
 from armature_cache.demo.tally import Counts, Tally
 from armature_cache.demo.worker import Audit, Audited, Job, Run
 from armature_cache.demo.workload import Workload
-from armature_cache.redisio.connect import server_url
 from armature_cache.testing import RedisServer
 
 _TIERED: Final = TieredCacheConfig(l1_ttl_fraction=0.25)
 _L2_ONLY: Final = TieredCacheConfig(enable_l1=False)
-_COMPARED_SHARE: Final = 0.2
+_COMPARED: Final = 0.2
+_LEAST: Final = 0.3
 
 Progress = Callable[[str, float | None, Counts], None]
 """Told the name of the run, its seconds if they are limited, and the counts so far."""
@@ -53,20 +53,32 @@ def run(settings: Settings, progress: Progress) -> Outcome:
             main = course.measure("tiers", _TIERED, seconds=settings.seconds)
             time.sleep(2 * bound)
             audit = _total(fleet.order(Audit(), Audited))
-            l2_only = course.measure(
-                "L2 only", _L2_ONLY, seconds=max(0.5, settings.seconds * _COMPARED_SHARE)
-            )
-            tiered = course.measure("tiers again", _TIERED, limits=l2_only.operations)
-        return Outcome(
-            settings.workload.title, settings.workers, bound, main, audit, l2_only, tiered
-        )
+            l2_only, tiered = course.compare(max(_LEAST, settings.seconds * _COMPARED))
+    return Outcome(
+        title=settings.workload.title,
+        workers=settings.workers,
+        bound=bound,
+        main=main,
+        audit=audit,
+        l2_only=l2_only,
+        tiered=tiered,
+        overall=course.overall,
+    )
 
 
 class _Course:
-    """Runs one after the other, each in a namespace of its own."""
+    """Runs one after the other."""
 
     def __init__(self, fleet: Fleet, server: _Server, progress: Progress) -> None:
         self._fleet, self._server, self._progress = fleet, server, progress
+        self.overall = Counts()
+
+    def compare(self, seconds: float) -> tuple[Measured, Measured]:
+        """The same operations without L1 and with it, after the same ones to warm up."""
+        warming = self.measure("L2 only", _L2_ONLY, seconds=seconds)
+        l2_only = self.measure("L2 only", _L2_ONLY, seconds=seconds, fresh=False)
+        self.measure("tiers again", _TIERED, limits=warming.operations)
+        return l2_only, self.measure("tiers again", _TIERED, limits=l2_only.operations, fresh=False)
 
     def measure(
         self,
@@ -75,8 +87,10 @@ class _Course:
         *,
         seconds: float | None = None,
         limits: tuple[int, ...] | None = None,
+        fresh: bool = True,
     ) -> Measured:
-        command = Run(self._server.namespace(), tiers, seconds, limits)
+        """One run, in a namespace of its own, or going on where the last one stopped."""
+        command = Run(self._server.namespace() if fresh else None, tiers, seconds, limits)
         before = self._server.traffic()
         tallies = self._fleet.order(
             command, Tally, lambda counts: self._progress(name, seconds, counts)
@@ -85,7 +99,7 @@ class _Course:
         total = Tally()
         for tally in tallies:
             total.merge(tally)
-        self._progress(name, seconds, total.counts)
+        self.overall.merge(total.counts)
         return Measured(total, spent, tuple(tally.counts.operations for tally in tallies))
 
 
@@ -93,7 +107,7 @@ class _Server:
     """What the parent asks of the server, and what it removes from it in the end."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(server_url(url), protocol=2, socket_timeout=10)
+        self._client = redis.Redis.from_url(_spelled(url), protocol=2, socket_timeout=10)
         self._client.ping()
         self._name = f"demo{uuid.uuid4().hex[:12]}"
         self._runs = 0
@@ -110,6 +124,12 @@ class _Server:
         with contextlib.suppress(redis.RedisError), self._client as client:
             for keys in _chunks(client.scan_iter(match=f"*{self._name}*", count=1000)):
                 client.unlink(*keys)
+
+
+def _spelled(url: str) -> str:
+    """The URL as redis-py knows it."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.replace('valkey', 'redis')}{separator}{rest}"
 
 
 @contextlib.contextmanager

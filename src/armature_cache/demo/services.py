@@ -39,7 +39,8 @@ class UserService:
         key = f"user:{user_id}"
 
         # Try the cache first
-        if cached := await self.cache.get(key, type=User):
+        cached: User | None = await self.cache.get(key)
+        if cached is not None:
             return cached
 
         # Cache miss: fetch from the database
@@ -74,7 +75,8 @@ class ProductService:
 
     async def get_product(self, product_id: int) -> Product | None:
         """A product, from the nearest place that has it."""
-        if cached := await self.cache.get(f"product:{product_id}", type=Product):
+        cached: Product | None = await self.cache.get(f"product:{product_id}")
+        if cached is not None:
             return cached
         product = await self.database.query_product(product_id)
         if product is not None:

@@ -78,7 +78,8 @@ class Counts:
 class Tally:
     """All that one worker, or all of them together, counted in one run.
 
-    `l1_hits` and `l2_hits` are the cache's own counts.
+    `l2_hits` is the cache's own count: less than `counts.l2` by the reads that had to wait but
+    were answered by L1 after a sync, or by another caller's load.
     """
 
     counts: Counts = dataclasses.field(default_factory=Counts)
@@ -86,7 +87,6 @@ class Tally:
         default_factory=lambda: tuple(Histogram() for _ in Tier)
     )
     age: Histogram = dataclasses.field(default_factory=Histogram)
-    l1_hits: int = 0
     l2_hits: int = 0
     seconds: float = 0.0
     finished: bool = False
@@ -97,7 +97,6 @@ class Tally:
         for mine, theirs in zip(self.latency, other.latency, strict=True):
             mine.merge(theirs)
         self.age.merge(other.age)
-        self.l1_hits += other.l1_hits
         self.l2_hits += other.l2_hits
         self.seconds = max(self.seconds, other.seconds)
         self.finished = self.finished or other.finished

@@ -96,7 +96,8 @@ class PartService:
     async def get_part(self, kind: int, number: int, index: int) -> Part:
         """A part, from the nearest place that has it."""
         key = f"{kind}:{number}:{index}"
-        if cached := await self.cache.get(key, type=Part):
+        cached: Part | None = await self.cache.get(key)
+        if cached is not None:
             return cached
         part = await self.database.query_part(kind, number, index)
         await self.cache.set_with_tags(key, part, [f"{kind}", f"{kind}:{number}"], ttl=HOUR)

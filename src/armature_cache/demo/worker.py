@@ -38,9 +38,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Do operations in a namespace of its own, for a time or up to a number for each worker."""
+    """Do operations for a time, or a number of them for each worker.
 
-    namespace: str
+    They begin in a namespace given, or go on where the last run stopped.
+    """
+
+    namespace: str | None
     tiers: TieredCacheConfig
     seconds: float | None = None
     limits: tuple[int, ...] | None = None
@@ -85,6 +88,7 @@ class Worker:
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._session: Session | None = None
         self._stopping = False
+        self._operations: Iterator[Operation] = iter(())
         self._tally = Tally()
         self._recent: collections.deque[Read] = collections.deque(maxlen=_REMEMBERED)
 
@@ -119,30 +123,38 @@ class Worker:
     # -- running -----------------------------------------------------------------------------
 
     async def _run(self, run: Run) -> Tally:
-        await self._close()
-        job = self.job
-        session = job.workload.open(job.folder, job.url, run.namespace, run.tiers)
-        self._session, self._tally = session, Tally()
-        self._recent.clear()
-        operations = session.operations(self.rank, job.workers)
+        session = await self._open(run)
+        hits = session.cache.stats().tiers[-1].hits
         began = time.monotonic()
         until = None if run.seconds is None else began + run.seconds
         limit = None if run.limits is None else run.limits[self.rank]
         async with self._reporting(), asyncio.TaskGroup() as tasks:
             for _ in range(_TASKS):
-                tasks.create_task(self._work(operations, until, limit))
+                tasks.create_task(self._work(until, limit))
         tally = self._tally
         tally.seconds = time.monotonic() - began
-        tiers = session.cache.stats().tiers
-        tally.l1_hits, tally.l2_hits = tiers[0].hits, tiers[-1].hits
+        tally.l2_hits = session.cache.stats().tiers[-1].hits - hits
         return tally
+
+    async def _open(self, run: Run) -> Session:
+        self._tally = Tally()
+        if run.namespace is None and self._session is not None:
+            return self._session
+        await self._close()
+        job = self.job
+        session = job.workload.open(job.folder, job.url, run.namespace or "demo", run.tiers)
+        self._session = session
+        self._operations = session.operations(self.rank, job.workers)
+        self._recent.clear()
+        return session
 
     @contextlib.asynccontextmanager
     async def _reporting(self) -> AsyncIterator[None]:
         async def report() -> None:
-            while True:
-                await asyncio.sleep(_REPORT_EVERY)
-                self.pipe.send(self._tally.counts)
+            with contextlib.suppress(OSError):
+                while True:
+                    await asyncio.sleep(_REPORT_EVERY)
+                    self.pipe.send(self._tally.counts)
 
         reports = asyncio.create_task(report())
         try:
@@ -150,16 +162,14 @@ class Worker:
         finally:
             reports.cancel()
 
-    async def _work(
-        self, operations: Iterator[Operation], until: float | None, limit: int | None
-    ) -> None:
+    async def _work(self, until: float | None, limit: int | None) -> None:
         note = Note()
         take_note(note)
         counts = self._tally.counts
         while not self._stopping and (until is None or time.monotonic() < until):
             if limit is not None and counts.operations >= limit:
                 return
-            operation = next(operations, None)
+            operation = next(self._operations, None)
             if operation is None:
                 self._tally.finished = True
                 return

@@ -86,13 +86,17 @@ def remembered(compute: KeyFunction, used: Used | None = None) -> KeyFunction:
         found = known.get(call)
         if found is None:
             found = compute(args, kwargs, part, target)
-            if not is_shortened(found):
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                known[call] = found
+            _remember(known, call, found)
         return found
 
     return key
+
+
+def _remember(known: dict[object, str], call: object, key: str) -> None:
+    if not is_shortened(key):
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[call] = key
 
 
 def _identity(values: Arguments, names: Iterable[str]) -> object:

@@ -55,10 +55,10 @@ class AsyncPort:
         self._pools: weakref.WeakKeyDictionary[Loop, redis_aio.ConnectionPool] = (
             weakref.WeakKeyDictionary()
         )
-        self._closed = False
+        self.closed = False
 
     def _pool(self) -> redis_aio.ConnectionPool:
-        if self._closed:
+        if self.closed:
             raise ClosedError(f"the cache over {self.backend} was closed")
         if self._pid != os.getpid():
             self._pid = os.getpid()
@@ -128,7 +128,7 @@ class AsyncPort:
         setattr(connection, _RUN_ID, None)
 
     async def aclose(self) -> None:
-        self._closed = True
+        self.closed = True
         pools, self._pools = list(self._pools.items()), weakref.WeakKeyDictionary()
         here = running_loop()
         for loop, pool in pools:

@@ -47,11 +47,11 @@ class BlockingPort:
         self._owned = owned
         self._pid = os.getpid()
         self._made: redis.ConnectionPool | None = None
-        self._closed = False
+        self.closed = False
 
     def pool(self) -> redis.ConnectionPool:
         """The pool of this process; a forked child gets one of its own."""
-        if self._closed:
+        if self.closed:
             raise ClosedError(f"the cache over {self.backend} was closed")
         if self._made is None or self._pid != os.getpid():
             self._pid = os.getpid()
@@ -125,7 +125,7 @@ class BlockingPort:
 
     def close_now(self) -> None:
         """`aclose`, without a coroutine."""
-        self._closed = True
+        self.closed = True
         made, self._made = self._made, None
         if made is not None and self._owned and self._pid == os.getpid():
             made.disconnect()

@@ -7,28 +7,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 import redis.asyncio as redis_aio
+import redis.asyncio.sentinel
+import redis.sentinel
 
-from armature_cache.config import mask_url
+from armature_cache.address import mask_url
 from armature_cache.errors import ConfigError
 from armature_cache.redisio.aio import AsyncPort
 from armature_cache.redisio.blocking import BlockingPort
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
+    from armature_cache.address import Address
     from armature_cache.config import CacheConfig
 
 _CARRIED: Final = (
     "host", "port", "path", "db", "username", "password", "credential_provider", "client_name",
     "socket_keepalive", "socket_keepalive_options", "socket_timeout", "socket_connect_timeout",
 )  # fmt: skip
-
-
-def server_url(url: str) -> str:
-    """The URL in the spelling of redis-py."""
-    for ours, theirs in (("valkeys://", "rediss://"), ("valkey://", "redis://")):
-        if url.startswith(ours):
-            return theirs + url[len(ours) :]
-    return url
 
 
 def _settings(config: CacheConfig) -> dict[str, Any]:
@@ -42,16 +37,60 @@ def _settings(config: CacheConfig) -> dict[str, Any]:
     }
 
 
+def _login(address: Address) -> dict[str, Any]:
+    """What every connection of a deployment needs, wherever it leads."""
+    carried: dict[str, Any] = {name: _option(value) for name, value in address.options}
+    carried |= {"db": address.db, "username": address.username, "password": address.password}
+    return carried
+
+
+def _option(value: str) -> str | bool:
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+def _endpoint(address: Address, library: Any) -> dict[str, Any]:
+    """The one server of an address, as a pool of redis-py wants it."""
+    if address.path:
+        return {"connection_class": library.UnixDomainSocketConnection, "path": address.path}
+    (host, port) = address.hosts[0]
+    kind = library.SSLConnection if address.tls else library.Connection
+    return {"connection_class": kind, "host": host, "port": port}
+
+
+def _sentinel_pool(library: Any, config: CacheConfig) -> Any:
+    """A pool that asks the sentinels for the primary whenever it connects."""
+    address, settings = config.address, _settings(config)
+    for name in ("max_connections", "timeout"):
+        del settings[name]
+    login = _login(address)
+    manager = library.Sentinel(
+        address.hosts,
+        sentinel_kwargs={
+            "socket_connect_timeout": config.connect_timeout,
+            "socket_timeout": config.operation_timeout,
+        },
+    )
+    return library.SentinelConnectionPool(
+        address.service, manager, ssl=address.tls, max_connections=config.max_connections,
+        **settings, **login,
+    )  # fmt: skip
+
+
 def async_port(config: CacheConfig, time: TimeSource) -> AsyncPort:
     """A port for event loops."""
-    url, settings = server_url(config.url), _settings(config)
+    address = config.address
 
     def make() -> redis_aio.ConnectionPool:
-        return redis_aio.BlockingConnectionPool.from_url(url, **settings)
+        if address.topology == "sentinel":
+            pool: redis_aio.ConnectionPool = _sentinel_pool(redis.asyncio.sentinel, config)
+            return pool
+        return redis_aio.BlockingConnectionPool(
+            **_endpoint(address, redis_aio), **_login(address), **_settings(config)
+        )
 
     return AsyncPort(
         make,
-        backend=mask_url(config.url),
+        backend=address.shown,
         connect_timeout=config.connect_timeout,
         operation_timeout=config.operation_timeout,
         time=time,
@@ -60,23 +99,30 @@ def async_port(config: CacheConfig, time: TimeSource) -> AsyncPort:
 
 def blocking_port(config: CacheConfig, time: TimeSource) -> BlockingPort:
     """A port for threads."""
-    url, settings = server_url(config.url), _settings(config)
+    address = config.address
+    pool_of: Any = redis.BlockingConnectionPool
 
     def make() -> redis.ConnectionPool:
-        return redis.BlockingConnectionPool.from_url(url, **settings)
+        pool: redis.ConnectionPool
+        if address.topology == "sentinel":
+            pool = _sentinel_pool(redis.sentinel, config)
+        else:
+            pool = pool_of(**_endpoint(address, redis), **_login(address), **_settings(config))
+        return pool
 
     return BlockingPort(
         make,
-        backend=mask_url(config.url),
+        backend=address.shown,
         operation_timeout=config.operation_timeout,
         time=time,
     )
 
 
 def place_of(config: CacheConfig) -> str:
-    """What tells one clock from another: server, database and namespace."""
-    pool = redis.ConnectionPool.from_url(server_url(config.url))
-    return _place(pool.connection_kwargs, config.namespace)
+    """What tells one clock from another: deployment, database and namespace."""
+    address = config.address
+    where = address.path or ",".join(f"{host}:{port}" for host, port in sorted(address.hosts))
+    return f"{where}/{address.service}/{address.db}/{config.namespace}"
 
 
 def place_of_client(client: redis.Redis | redis_aio.Redis, config: CacheConfig) -> str:
@@ -86,7 +132,7 @@ def place_of_client(client: redis.Redis | redis_aio.Redis, config: CacheConfig) 
 
 def _place(kwargs: Mapping[str, Any], namespace: str) -> str:
     where = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
-    return f"{where}/{kwargs.get('db', 0)}/{namespace}"
+    return f"{where}//{kwargs.get('db', 0)}/{namespace}"
 
 
 def url_of(client: redis.Redis | redis_aio.Redis) -> str:

@@ -76,6 +76,7 @@ class Port(Protocol):
 
     backend: str
     """The server's address, without secrets."""
+    closed: bool
 
     async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
         """Send a pipeline on one connection and return its replies.

@@ -64,10 +64,10 @@ _BUMP: Final = """
 local function drop(key, members)
   if #members > 0 then redis.call('ZREM', key, unpack(members)) end
 end
-local function compact_tags(c, s, now, max_tags, load_time)
+local function compact_tags(c, s, now, max_tags, load_time, limit)
   local surplus = redis.call('ZCARD', c) - max_tags
   local horizon = s.T and now - tonumber(s.T) * 1000 - load_time or 0
-  local oldest = redis.call('ZRANGE', c, 0, 31, 'WITHSCORES')
+  local oldest = redis.call('ZRANGE', c, 0, limit, 'WITHSCORES')
   local gone, floor = {}, tonumber(s.F)
   for i = 1, #oldest, 2 do
     local q = tonumber(oldest[i + 1])
@@ -79,9 +79,9 @@ local function compact_tags(c, s, now, max_tags, load_time)
   drop(c, gone)
   put(c, s, 'F', digits(floor))
 end
-local function compact_keys(k, ks, now, max_keys, memory)
+local function compact_keys(k, ks, now, max_keys, memory, limit)
   local surplus = redis.call('ZCARD', k) - max_keys
-  local oldest = redis.call('ZRANGE', k, 0, 31, 'WITHSCORES')
+  local oldest = redis.call('ZRANGE', k, 0, limit, 'WITHSCORES')
   local gone, floor = {}, tonumber(ks.F)
   for i = 1, #oldest, 2 do
     local q = tonumber(oldest[i + 1])
@@ -111,9 +111,10 @@ local function begin()
   redis.call('ZADD', KEYS[1], digits(s.q), '\\0S')
   return s
 end
-local function finish(s)
-  compact_tags(KEYS[1], s, s.now, tonumber(ARGV[5]), tonumber(ARGV[7]))
-  compact_keys(KEYS[2], s.keys, s.now, tonumber(ARGV[6]), tonumber(ARGV[8]))
+local function finish(s, added)
+  local limit = added + 31
+  compact_tags(KEYS[1], s, s.now, tonumber(ARGV[5]), tonumber(ARGV[7]), limit)
+  compact_keys(KEYS[2], s.keys, s.now, tonumber(ARGV[6]), tonumber(ARGV[8]), limit)
   if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], digits(s.q)) end
   return {s.E, digits(s.cursor), digits(s.q), s.F, s.keys.F,
     delta(KEYS[1], s.cursor), delta(KEYS[2], s.cursor)}
@@ -217,7 +218,7 @@ for i = 3, #KEYS do
   redis.call('SET', KEYS[i], stamped(ARGV[at + 1], q, tonumber(s.E)), 'PX', ARGV[9])
   at = at + 2
 end
-local reply = finish(s)
+local reply = finish(s, tonumber(ARGV[10]) + #KEYS - 2)
 reply[#reply + 1] = heads
 return reply
 """
@@ -239,7 +240,7 @@ if not s then return {'RESYNC'} end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[13])
 redis.call('SET', KEYS[3], stamped(ARGV[14], s.q, tonumber(s.E)), 'PX', ARGV[10])
 index(KEYS[4], 5, ARGV, 15, #KEYS - 4, ARGV[12], ARGV[11], digits(s.now / 1000))
-return finish(s)
+return finish(s, 1)
 """
 )
 """Store a value that is current now: its key is bumped and its asof is that sequence."""
@@ -303,7 +304,7 @@ if clean then
 else
   redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[17])
 end
-local reply = finish(s)
+local reply = finish(s, 1)
 reply[#reply + 1] = clean and 1 or 0
 return reply
 """

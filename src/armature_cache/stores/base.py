@@ -12,7 +12,6 @@ from armature_cache.loading import Flight, Flights
 from armature_cache.options import TTL, Consistency, check_consistency, check_key, resolve_tags
 from armature_cache.stores.bulk import BulkMethods
 from armature_cache.stores.draft import Draft
-from armature_cache.stores.primitives import logger
 
 if TYPE_CHECKING:
     from armature_cache.clocks.replica import Stamp
@@ -88,10 +87,15 @@ class CacheStore(BulkMethods):
         store fails, the loader's value is returned all the same.
         """
         if consistency == "bounded":
-            entry = self._peek(key)
+            try:
+                entry = self._peek(key)
+            except TypeError:
+                check_key(key)
+                raise
             if entry is not None and (type is None or self._fits(entry, type)):
                 return cast("T", entry.value)
         strong = check_consistency(consistency)
+        check_loader(loader)
         options = self._load_options(ttl, tags, type, cache_none=cache_none)
         return await self._shared(check_key(key), loader, options, strong=strong, read=True)
 
@@ -128,6 +132,7 @@ class CacheStore(BulkMethods):
         cache_none: bool = True,
     ) -> T:
         """Load and store the value of a key, whatever is cached."""
+        check_loader(loader)
         options = self._load_options(ttl, tags, type, cache_none=cache_none)
         return await self._shared(check_key(key), loader, options, strong=True, read=False)
 
@@ -152,14 +157,13 @@ class CacheStore(BulkMethods):
                 found = await self._fetch_or_miss(key, options.want, strong=strong)
                 if found is not None:
                     return cast("T", found.value)
+            else:
+                await self._catch_up()
             flight.stamp = await self._stamp()
             return await self._load(key, loader, options, flight.stamp)
 
         async def catch_up() -> None:
-            try:
-                await self.clock.ensure(self.bound, strong=strong)
-            except BackendError:
-                self.counters.errors += 1
+            await self._catch_up(strong=strong)
 
         def may_join(flight: Flight[Any]) -> bool:
             if not read or flight.stamp is None:
@@ -175,7 +179,7 @@ class CacheStore(BulkMethods):
             return (await self._fetch((key,), want, strong=strong)).get(key)
         except BackendError as error:
             self.counters.errors += 1
-            logger.warning("reading %r failed, loading it instead: %s", key, error)
+            self.complain("a read failed, its value is loaded instead", error)
             return None
 
     async def _load(
@@ -200,16 +204,22 @@ class CacheStore(BulkMethods):
         try:
             await self._store([draft])
         except BackendError as error:
-            logger.warning("storing %r failed: %s", key, error)
+            self.complain("a loaded value could not be stored", error)
         return cast("T", prepared.value)
 
     # -- the rest ----------------------------------------------------------------------------
 
     def scan(self, prefix: str = "") -> AsyncIterator[str]:
         """The keys that begin with `prefix` and have a valid entry, in no order."""
-        if not isinstance(prefix, str) or "\0" in prefix:
-            raise ConfigError("a prefix is a str without NUL", field="prefix")
-        return self._scan(prefix)
+        if not isinstance(prefix, str) or "\0" in prefix or not encodable(prefix):
+            raise ConfigError("a prefix is a str without NUL, fit for UTF-8", field="prefix")
+        return self._scan_here(prefix)
+
+    async def _scan_here(self, prefix: str) -> AsyncIterator[str]:
+        """Without the keys of namespaces within this one."""
+        async for key in self._scan(prefix):
+            if "\0" not in key:
+                yield key
 
     def stats(self) -> CacheStats:
         """What this store counted since it was made."""

@@ -10,7 +10,6 @@ from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, CacheKeyError, ConfigError
 from armature_cache.options import TTL, Consistency, check_consistency, check_key
 from armature_cache.stores.draft import Mark
-from armature_cache.stores.primitives import logger
 from armature_cache.stores.single import SingleMethods
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ class BulkMethods(SingleMethods):
         """
         if not isinstance(items, Mapping):
             raise ConfigError("set_many takes a mapping of keys to values", field="items")
-        if not isinstance(tags, str):
-            tags = tuple(tags)
+        tags = resolve_tags(tags)
         drafts = [self._draft(key, value, ttl, tags, type) for key, value in items.items()]
         for draft in drafts:
             self._date(draft, as_of)
@@ -140,13 +138,15 @@ class BulkMethods(SingleMethods):
         """
         asked = check_keys(keys)
         strong = check_consistency(consistency)
-        if not isinstance(tags, str):
-            tags = tuple(tags)
+        check_loader(loader)
+        tags = resolve_tags(tags)
+        self._check_tags(tags)
+        self._lifetime(ttl)
         try:
             found = await self._gather(asked, type, strong=strong)
         except BackendError as error:
             self.counters.errors += 1
-            logger.warning("reading %d keys failed, loading them: %s", len(asked), error)
+            self.complain("a read failed, its values are loaded instead", error)
             found = {}
         values = {key: entry.value for key, entry in found.items()}
         missing = [key for key in asked if key not in found]
@@ -168,6 +168,12 @@ class BulkMethods(SingleMethods):
         except BaseException:
             self.counters.load_errors += 1
             raise
+        if not isinstance(loaded, Mapping):
+            raise ConfigError(
+                "the loader of several keys returns a mapping of keys to values, not "
+                f"{type(loaded).__name__}",
+                field="loader",
+            )
         strangers = [key for key in loaded if key not in set(missing)]
         if strangers:
             raise ConfigError(f"the loader returned keys not asked for: {strangers[:3]!r}")
@@ -177,12 +183,12 @@ class BulkMethods(SingleMethods):
         try:
             await self._store([draft for draft in drafts if cache_none or draft.value is not None])
         except BackendError as error:
-            logger.warning("storing %d keys failed: %s", len(drafts), error)
+            self.complain("loaded values could not be stored", error)
         return {draft.key: draft.value for draft in drafts}
 
 
 def check_keys(keys: Iterable[str]) -> list[str]:
     """Several keys, each once; a single string is refused."""
-    if isinstance(keys, str):
-        raise CacheKeyError("several keys are a list of str, not one str")
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise CacheKeyError(f"several keys are a list of str, not one {type(keys).__name__}")
     return list(dict.fromkeys(check_key(key) for key in keys))

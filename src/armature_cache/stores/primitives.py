@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from armature_cache.stores.stats import CacheStats, Counters
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from armature_cache.stores.draft import Draft, Prepared
 
 logger = logging.getLogger("armature_cache")
+
+COMPLAINT_GAP: Final = 10.0
+"""Seconds between two warnings of one store about its shared store."""
 
 
 class EntryStore(ABC):
@@ -38,8 +42,16 @@ class EntryStore(ABC):
     path: str = ""
     """What comes before a key where the clock knows it."""
     supports_tags: bool = False
+    _complained_at: float = -math.inf
     tolerant: bool = False
     """Whether reads survive a failing shared store as misses."""
+
+    def complain(self, what: str, error: Exception) -> None:
+        """Log a failure that the caller does not see, at most once in ten seconds."""
+        now = self.time()
+        if now - self._complained_at >= COMPLAINT_GAP:
+            self._complained_at = now
+            logger.warning("%s: %s", what, error)
 
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Tags as the clock knows them, with those that this store adds."""

@@ -150,6 +150,8 @@ class RedisCache(RedisEntries):
         checked(await self._port.send([("PING",)]), self._port.backend)
 
     async def _close(self) -> None:
+        if self._port.closed:
+            return
         try:
             await self._flush()
         finally:

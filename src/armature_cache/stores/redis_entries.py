@@ -65,7 +65,7 @@ class RedisEntries(RedisListing):
         return await self._judge(keys, raws, seen)
 
     async def _judge(
-        self, keys: Sequence[str], raws: Sequence[bytes | None], seen: int
+        self, keys: Sequence[str], raws: Sequence[bytes | None], seen: int, *, settled: bool = False
     ) -> list[tuple[Entry, Envelope]]:
         sealed = []
         for key, raw in zip(keys, raws, strict=True):
@@ -74,15 +74,17 @@ class RedisEntries(RedisListing):
                 self.counters.undecodable += raw is not None
             elif not parsed.tombstone:
                 sealed.append((key, parsed))
-        judged = await self._sift(sealed)
+        judged = await self._sift(sealed, settled=settled)
         return [(self._entry(key, parsed, seen), parsed) for key, parsed in judged]
 
-    async def _sift(self, sealed: list[tuple[str, Envelope]]) -> list[tuple[str, Envelope]]:
+    async def _sift(
+        self, sealed: list[tuple[str, Envelope]], *, settled: bool = False
+    ) -> list[tuple[str, Envelope]]:
         """Those that are valid, asking the server where the replica cannot tell."""
-        verdicts = self._verdicts(sealed)
+        verdicts = self._verdicts(sealed, settled=settled)
         if Verdict.AHEAD in verdicts:
             await self.clock.resync()
-            verdicts = self._verdicts(sealed)
+            verdicts = self._verdicts(sealed, settled=settled)
         if Verdict.UNKNOWN in verdicts:
             unsure = [
                 item for item, verdict in zip(sealed, verdicts, strict=True)
@@ -94,16 +96,21 @@ class RedisEntries(RedisListing):
                 Verdict.VALID
                 if verdict is Verdict.UNKNOWN and scores is not None and self._newer(parsed, scores)
                 else verdict
-                for (_, parsed), verdict in zip(sealed, self._verdicts(sealed), strict=True)
+                for (_, parsed), verdict in zip(
+                    sealed, self._verdicts(sealed, settled=settled), strict=True
+                )
             ]
         return [
             item for item, verdict in zip(sealed, verdicts, strict=True)
             if verdict is Verdict.VALID
         ]  # fmt: skip
 
-    def _verdicts(self, sealed: list[tuple[str, Envelope]]) -> list[Verdict]:
+    def _verdicts(self, sealed: list[tuple[str, Envelope]], *, settled: bool) -> list[Verdict]:
         judge = self._replica.judge
-        return [judge(key, parsed.epoch, parsed.asof, parsed.tags) for key, parsed in sealed]
+        return [
+            judge(key, parsed.epoch, parsed.asof, parsed.tags, settled=settled)
+            for key, parsed in sealed
+        ]
 
     def _newer(self, parsed: Envelope, scores: dict[bytes, int]) -> bool:
         return parsed.epoch == self._replica.epoch and all(
@@ -265,7 +272,8 @@ class RedisEntries(RedisListing):
         """Store a value as current now if the stored header is still the expected one."""
         await self._declare([draft])
         with self.clock.held([draft.key]):
-            reply = await self.clock.run(functools.partial(self._set_command, draft, expected))
+            make = functools.partial(self._set_command, draft, expected)
+            reply = await self.clock.run(make, retry=False)
         if reply[0] == b"CHANGED":
             return False
         draft.stamp = self.clock.stamp_of(reply)
@@ -275,7 +283,7 @@ class RedisEntries(RedisListing):
         """What is stored: its header ('' for nothing), and the entry if it is valid."""
         read: Command = ("GET", self._names.value(key))
         (raw,), seen = await self.clock.read([read], self.bound, strong=True)
-        judged = await self._judge([key], [raw], seen)
+        judged = await self._judge([key], [raw], seen, settled=True)
         return (raw or b"")[: envelope.HEADER_SIZE], judged[0] if judged else None
 
     async def _add(self, draft: Draft) -> bool:

@@ -65,7 +65,9 @@ class RedisListing(CacheStore):
                 raws[at] = raw
         return [envelope.parse_head(raw) for raw in raws]
 
-    async def _sift(self, sealed: list[tuple[str, Envelope]]) -> list[tuple[str, Envelope]]:
+    async def _sift(
+        self, sealed: list[tuple[str, Envelope]], *, settled: bool = False
+    ) -> list[tuple[str, Envelope]]:
         raise NotImplementedError
 
     def _entry(self, key: str, parsed: Envelope, seen: int) -> Entry:

@@ -15,6 +15,7 @@ from armature_cache.options import (
     Consistency,
     check_consistency,
     check_key,
+    check_step,
     resolve_tags,
     resolve_ttl,
 )
@@ -73,7 +74,11 @@ class SingleMethods(EntryStore):
         nothing is returned that was invalidated before this call began.
         """
         if consistency == "bounded":
-            entry = self._peek(key)
+            try:
+                entry = self._peek(key)
+            except TypeError:
+                check_key(key)
+                raise
             if entry is not None and (type is None or self._fits(entry, type)):
                 leased = held()
                 if leased and self.path + key in leased:
@@ -167,14 +172,13 @@ class SingleMethods(EntryStore):
         `ttl` applies when the key is created; an existing lifetime stays. Raises `CounterError`
         for a value that is not an integer and for an overflow.
         """
-        if not isinstance(delta, int) or isinstance(delta, bool):
-            raise ConfigError(f"delta is an int, not {delta!r}", field="delta")
+        check_step(delta)
         leases.withdraw(self.clock.replica, self.path + check_key(key))
         return await self._increment(key, delta, self._lifetime(ttl), ())
 
     async def decrement(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
         """`increment` by the negative of `delta`."""
-        return await self.increment(key, -delta, ttl=ttl)
+        return await self.increment(key, -check_step(delta), ttl=ttl)
 
     async def clear(self) -> None:
         """Drop every entry of this namespace and of those within it; never the whole server."""
@@ -188,16 +192,20 @@ class SingleMethods(EntryStore):
         return Mark(self.clock.replica.stamp(), self.time(), self._marked)
 
     async def _marked(self) -> Mark:
-        await self.clock.ensure(self.bound)
+        await self._catch_up()
         return self.mark()
+
+    async def _catch_up(self, *, strong: bool = False) -> None:
+        """Bring the clock up to date, if the shared store can be reached."""
+        try:
+            await self.clock.ensure(self.bound, strong=strong)
+        except BackendError:
+            self.counters.errors += 1
 
     async def _stamp(self) -> Stamp:
         replica = self.clock.replica
         if replica.behind:
-            try:
-                await self.clock.ensure(self.bound, strong=True)
-            except BackendError:
-                self.counters.errors += 1
+            await self._catch_up(strong=True)
         return replica.stamp()
 
     # -- checks ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
-from armature_cache.options import TTL, check_key, check_tag, resolve_tags
+from armature_cache.options import TTL, check_key, check_tag, check_tags
 from armature_cache.stores.namespaced import NamespacedCache
 from armature_cache.stores.wrapper import Wrapper
 
@@ -50,7 +50,7 @@ class TaggedCache(Wrapper):
 
     async def invalidate_tags(self, tags: str | Iterable[str]) -> None:
         """Invalidate every entry that carries any of these tags; see `invalidate_tag`."""
-        named = _several(tags)
+        named = check_tags(tags)
         if named:
             await self._invalidate_all(named)
 
@@ -78,10 +78,3 @@ class TaggedCache(Wrapper):
     def namespace(self, name: str) -> TaggedCache:
         """A tagged cache of its own within this one: other keys, other tags."""
         return TaggedCache(NamespacedCache(self.store, name))
-
-
-def _several(tags: str | Iterable[str]) -> tuple[str, ...]:
-    if isinstance(tags, str):
-        return (check_tag(tags),)
-    named = tuple(tags)
-    return resolve_tags(named) if len(named) <= 1 else tuple(dict.fromkeys(map(check_tag, named)))

@@ -16,7 +16,6 @@ from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.null import NullCache
-from armature_cache.stores.primitives import logger
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 from armature_cache.stores.tagged import TaggedCache
 
@@ -34,8 +33,9 @@ class TieredCacheConfig:
     `enable_l1` and `enable_l2` use a tier at all. `write_through` writes sets to L1 too, not only
     to L2. `promote_to_l1` copies L2 hits to L1. `l1_ttl_fraction` (above 0, at most 1) is L1's
     lifetime as a part of L2's. `staleness_bound` is how long, in seconds, L1 is trusted after its
-    last contact with L2. `on_l2_down` says what reads do when L2 fails: `load` (a miss), `raise`,
-    or `serve_stale`: what L1 holds, for `serve_stale_for` seconds beyond trust, then a miss.
+    last contact with L2. `on_l2_down` says what reads of a key do when L2 fails: `load` (a miss),
+    `raise`, or `serve_stale`: what L1 holds, for `serve_stale_for` seconds beyond trust, then a
+    miss. Writes, listings and scans raise under each of them.
     """
 
     enable_l1: bool = True
@@ -108,6 +108,7 @@ class TieredCache(CacheStore):
             self._adopt()
         self.clock, self.runtime, self.time = source.clock, source.runtime, source.time
         self.bound = config.staleness_bound if config.enable_l2 else math.inf
+        self.clock.declare_bound(self.bound)
         self.default_ttl, self.max_ttl = far.default_ttl, far.max_ttl
         self.max_load_time = far.max_load_time
         self.supports_tags = far.supports_tags
@@ -150,7 +151,7 @@ class TieredCache(CacheStore):
             if self.config.on_l2_down == "raise":
                 raise
             self.counters.errors += 1
-            logger.warning("L2 failed, reads do without it: %s", error)
+            self.complain("L2 failed, reads do without it", error)
             return {} if strong or not self._use_l1 else self._stale(keys, want)
         self._outage.over()
         return found
@@ -235,7 +236,14 @@ class TieredCache(CacheStore):
         )
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
-        return await self._source()._probe(keys)
+        try:
+            return await self._source()._probe(keys)
+        except BackendError as error:
+            if not self.tolerant:
+                raise
+            self.counters.errors += 1
+            self.complain("L2 failed, reads do without it", error)
+            return {}
 
     # -- writing -----------------------------------------------------------------------------
 

@@ -1,0 +1,158 @@
+"""Where a Redis or Valkey deployment is: its URL, taken apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final, Literal
+from urllib.parse import parse_qsl, unquote
+
+from armature_cache.errors import ConfigError
+
+Topology = Literal["single", "cluster", "sentinel"]
+
+SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+_OPTIONS: Final = ("db", "username", "password", "client_name")
+_DEFAULT_PORT: Final = {"single": 6379, "cluster": 6379, "sentinel": 26379}
+_MOST_PORT: Final = 65_535
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Address:
+    """The parts of a URL. `hosts` are seeds in a cluster, and sentinels under Sentinel."""
+
+    topology: Topology
+    tls: bool
+    hosts: tuple[tuple[str, int], ...]
+    path: str
+    service: str
+    db: int
+    username: str | None
+    password: str | None
+    options: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        return f"<Address {self.shown}>"
+
+    @property
+    def shown(self) -> str:
+        """The URL without secrets and options: fit for logs and messages."""
+        if self.path:
+            return f"unix://{self.path}"
+        scheme = "rediss" if self.tls else "redis"
+        if self.topology != "single":
+            scheme += f"+{self.topology}"
+        secret = "***@" if self.password or self.username else ""
+        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                         for host, port in self.hosts)  # fmt: skip
+        service = f"/{self.service}" if self.service else ""
+        return f"{scheme}://{secret}{hosts}{service}/{self.db}"
+
+
+def parse_address(url: str) -> Address:
+    """The address in a URL; raises `ConfigError` with advice, and without secrets.
+
+    `redis://[user[:password]@]host[:port][/db]`, `rediss://` for TLS, `unix:///path[?db=n]`,
+    `redis+cluster://host:port,host:port`, `redis+sentinel://host:port,host:port/service[/db]`;
+    `valkey` may stand for `redis` everywhere.
+    """
+    if not isinstance(url, str) or not url:
+        raise _wrong("url is a string such as redis://localhost:6379/0")
+    scheme, separator, rest = url.partition("://")
+    base, _, kind = scheme.partition("+")
+    known = base in SCHEMES and kind in {"", "cluster", "sentinel"}
+    if not separator or not known or (kind and base == "unix"):
+        raise _wrong(
+            f"{mask_url(url)!r} has no known scheme; use redis://, rediss://, valkey://, "
+            "valkeys://, unix://, redis+cluster:// or redis+sentinel://"
+        )
+    rest, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    _check_options(options)
+    authority, _, path = rest.partition("/")
+    secret, at, places = authority.rpartition("@")
+    username, password = _credentials(secret if at else "", options)
+    topology: Topology = "cluster" if kind == "cluster" else "single"
+    topology = "sentinel" if kind == "sentinel" else topology
+    service, db = _service_and_db(topology, "" if base == "unix" else path, options)
+    if base == "unix" and not path:
+        raise _wrong("a unix url names a socket: unix:///run/redis.sock")
+    return Address(
+        topology=topology,
+        tls=base in {"rediss", "valkeys"},
+        hosts=() if base == "unix" else _hosts(places, topology),
+        path=f"/{path}" if base == "unix" else "",
+        service=service,
+        db=db,
+        username=username,
+        password=password,
+        options=tuple((k, v) for k, v in options.items() if k not in _OPTIONS[:3]),
+    )
+
+
+def mask_url(url: str) -> str:
+    """The URL without user, password and options: fit for logs and messages."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "<not a url>"
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    secret, at, places = authority.rpartition("@")
+    return f"{scheme}://{'***@' if at and secret else ''}{places}{slash}{path}"
+
+
+def _wrong(message: str) -> ConfigError:
+    return ConfigError(message, field="url")
+
+
+def _credentials(secret: str, options: dict[str, str]) -> tuple[str | None, str | None]:
+    username, _, password = secret.partition(":")
+    return (
+        unquote(username) or options.get("username") or None,
+        unquote(password) or options.get("password") or None,
+    )
+
+
+def _hosts(places: str, topology: Topology) -> tuple[tuple[str, int], ...]:
+    parts = places.split(",")
+    if topology == "single" and len(parts) > 1:
+        raise _wrong("several hosts need redis+cluster:// or redis+sentinel://")
+    return tuple(_host(part, _DEFAULT_PORT[topology]) for part in parts)
+
+
+def _host(place: str, default: int) -> tuple[str, int]:
+    if place.startswith("["):
+        host, bracket, tail = place[1:].partition("]")
+        good, port = bool(bracket) and tail[:1] in {"", ":"}, tail[1:]
+    else:
+        host, _, port = place.partition(":")
+        good = ":" not in port
+    number = int(port) if port.isascii() and port.isdigit() else 0 if port else default
+    if not good or not 0 < number <= _MOST_PORT:
+        raise _wrong(
+            "url cannot be read: a host is name:port with a port from 1 to 65535, an IPv6 address "
+            "stands in brackets, and special characters of a password are percent-encoded"
+        )
+    return unquote(host) or "localhost", number
+
+
+def _service_and_db(topology: Topology, path: str, options: dict[str, str]) -> tuple[str, int]:
+    parts = [unquote(part) for part in path.split("/") if part]
+    service = ""
+    if topology == "sentinel":
+        if not parts:
+            raise _wrong("a sentinel url names its service: redis+sentinel://host:26379/mymaster")
+        service = parts.pop(0)
+    name = options.get("db", parts.pop(0) if parts else "0")
+    if parts or not (name.isascii() and name.isdigit()):
+        raise _wrong(f"the database of a url is a number, not {name[:40]!r}")
+    if topology == "cluster" and int(name):
+        raise _wrong("a cluster has database 0 only")
+    return service, int(name)
+
+
+def _check_options(options: dict[str, str]) -> None:
+    for name in options:
+        if name not in _OPTIONS and not name.startswith("ssl_"):
+            raise _wrong(
+                f"unknown url option {name!r}; known are {sorted(_OPTIONS)} and ssl_*; give "
+                "timeouts and pool sizes as arguments of CacheConfig.redis"
+            )
