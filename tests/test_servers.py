@@ -12,6 +12,7 @@ import pytest
 
 from armature_cache.testing import RedisServer, ServerError
 from armature_cache.testing import servers as servers_module
+from armature_cache.testing.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.conftest import StartServer
@@ -107,8 +108,8 @@ def test_port_that_another_server_won_is_given_up(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ):
     first = start_server()
-    second_port = next(servers_module._free_ports(1))
-    monkeypatch.setattr(servers_module, "_free_ports", lambda _: iter([first.port, second_port]))
+    second_port = next(free_ports())
+    monkeypatch.setattr(servers_module, "free_ports", lambda: iter([first.port, second_port]))
     second = start_server()
     assert second.port == second_port
     assert first.running

@@ -17,6 +17,7 @@ from armature_cache._runtime.ready import run_ready
 from armature_cache._time import TimeSource, boottime
 from armature_cache.errors import ConfigError
 from armature_cache.leases import held, withdraw
+from armature_cache.options import check_key
 from armature_cache.stores import base as _base
 from armature_cache.stores import memory as _memory
 from armature_cache.stores import null as _null

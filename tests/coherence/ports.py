@@ -33,6 +33,13 @@ class Tap:
             await self.after(commands)
         return answer
 
+    @property
+    def closed(self) -> bool:
+        return self._port.closed
+
+    async def runs(self) -> frozenset[str]:
+        return await self._port.runs()
+
     async def aclose(self) -> None:
         await self._port.aclose()
 
@@ -40,7 +47,7 @@ class Tap:
 def tap(store: RedisCache) -> Tap:
     """Put a tap before the port of a store."""
     inside: Any = store
-    inside._port = inside.clock.port = Tap(inside._port)
+    inside._port = inside.clock.port = inside._writes._port = Tap(inside._port)
     found: Tap = inside._port
     return found
 

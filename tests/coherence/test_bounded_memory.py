@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from armature_cache import CacheConfig, InMemoryCache, RedisCache, TaggedCache, TieredCache
-from armature_cache.clocks import redis as redis_clock
+from armature_cache.clocks import redis_commands, redis_sync
 from armature_cache.clocks import replica as replicas
 from armature_cache.clocks.redis_replica import ServerReplica
 from tests.coherence.ports import Tap, tap
@@ -36,7 +36,7 @@ async def count(redis: RedisCache, name: str) -> int:
 async def test_the_servers_tag_clock_is_bounded_and_nothing_old_survives(
     server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_clock, "MAX_SERVER_TAGS", 100)
+    monkeypatch.setattr(redis_commands, "MAX_SERVER_TAGS", 100)
     cache, redis, _ = stack(server_url, namespace)
     other, _, _ = stranger(server_url, namespace)
     async with cache, other:
@@ -54,7 +54,7 @@ async def test_the_servers_tag_clock_is_bounded_and_nothing_old_survives(
 async def test_the_servers_key_clock_is_bounded_and_nothing_old_survives(
     server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_clock, "MAX_SERVER_KEYS", 50)
+    monkeypatch.setattr(redis_commands, "MAX_SERVER_KEYS", 50)
     cache, redis, _ = stack(server_url, namespace)
     other, _, _ = stranger(server_url, namespace)
     async with cache, other:
@@ -93,7 +93,7 @@ async def test_a_process_that_keeps_few_tags_asks_for_the_others(
 async def test_a_cold_start_beside_a_large_clock(
     server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_clock, "_BACKFILL", 10)
+    monkeypatch.setattr(redis_sync, "_BACKFILL", 10)
     cache, _, _ = stack(server_url, namespace)
     async with cache:
         await cache.set_with_tags("alive", "v", ["a"], ttl=60)

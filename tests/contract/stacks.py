@@ -14,7 +14,7 @@ import redis.asyncio
 import armature_cache
 import armature_cache.sync
 from armature_cache import CacheConfig, TieredCacheConfig
-from tests.contract.faces import DEADLINE, Face, ManualTime, eventually
+from tests.contract.faces import Face, ManualTime, eventually
 
 FACES = ("async", "sync", "twin")
 """The async classes, those of `armature_cache.sync`, and `.sync()` of the async ones."""
@@ -34,7 +34,12 @@ class Stack:
 
 
 class Kit:
-    """Makes stores of one stack and face for one test, and closes them after it."""
+    """Makes stores of one stack and face for one test, and closes them after it.
+
+    `client` looks at the server from outside.
+    """
+
+    client: redis.Redis
 
     def __init__(self, stack: Stack, face: str, url: str, namespace: str) -> None:
         self.stack = stack
@@ -83,20 +88,22 @@ class Kit:
 
         await eventually(gone, f"expiry of {key!r}")
 
-    def client(self) -> redis.Redis:
-        """A client of the server, to look at it from outside."""
-        client = redis.Redis.from_url(self.url, socket_timeout=DEADLINE)
-        self._clients.append(client)
-        return client
-
     async def close(self) -> None:
         for store in self._stores:
             await store.close()
+        if self.stack.shared:
+            self._sweep()
         for client in self._clients:
             if isinstance(client, redis.asyncio.Redis):
                 await client.aclose()
             else:
                 client.close()
+
+    def _sweep(self) -> None:
+        """Leave nothing on the server, where every scan would have to pass it."""
+        names = list(self.client.scan_iter(f"{{{self.root}*", count=5000))
+        if names:
+            self.client.unlink(*names)
 
     # -- for stacks --------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ async def test_a_set_between_miss_and_set_wins(cache: Face):
     assert await cache.get("k") is None
     await cache.elsewhere(cache.set("k", "new"))
     await cache.set("k", "old")
-    assert await cache.get("k") == "new"
+    assert await cache.get("k", GONE) in {"new", GONE}, "nobody knows which of the two is newer"
 
 
 async def test_a_clear_between_miss_and_set_wins(cache: Face):

@@ -37,7 +37,7 @@ def methods(kind: type) -> dict[str, Any]:
 
 
 _DUNDERS = {*SPELLED, *SPELLED.values()}
-_MACHINERY = {"adopt", "discard", "drop_all", "entry_of", "hold", "resident", "over_blocking"}
+_MACHINERY = {"adopt", "complain", "discard", "drop_all", "entry_of", "hold", "resident", "over_blocking"}
 """What stores call on one another."""
 
 

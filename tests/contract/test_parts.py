@@ -30,7 +30,7 @@ async def test_clear_drops_everything_here_and_nothing_elsewhere(kit: Kit, cache
 
 
 async def test_clear_leaves_foreign_keys_on_the_server(kit: Kit, shared: Face):
-    foreign = kit.client()
+    foreign = kit.client
     names = [f"{kit.root}-foreign", f"{kit.root}:k", f"{kit.root}"]
     for name in names:
         foreign.set(name, "theirs", px=60_000)

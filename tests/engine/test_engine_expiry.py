@@ -68,6 +68,7 @@ def test_puts_purge_the_dead_without_being_asked():
         engine.put(make(f"new{number}"), 200.0)
     assert engine.expirations == 1_000
     assert len(engine) == 1_000
+    assert engine.next_expiry == math.inf
 
 
 def test_the_work_of_one_put_is_bounded_however_many_die_at_once():

@@ -187,6 +187,15 @@ def test_a_large_engine_is_sharded_and_keeps_exactly_as_many_as_it_may():
     check(engine)
 
 
+def test_discard_spares_another_object_of_the_same_key():
+    engine = Engine(max_entries=10)
+    entry = make("a")
+    engine.put(entry, 0.0)
+    assert engine.discard("a", only=make("a")) is None
+    assert engine.find("a") is entry
+    assert engine.discard("a", only=entry) is entry
+
+
 def test_a_shard_with_nothing_to_give_takes_room_from_the_others(monkeypatch):
     monkeypatch.setattr(engine_module, "_SINGLE", 1)
     monkeypatch.setattr(engine_module, "_SHARD", 1)

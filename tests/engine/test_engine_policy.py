@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 
+import pytest
+
 from armature_cache.engine import Engine
+from armature_cache.engine.expiry import HEADS
 from armature_cache.engine.ghosts import Ghosts
+from armature_cache.engine.policy import MAIN, Policy
 from tests.engine.engine_support import check, make, replay
 
 CAPACITY = 500
@@ -110,6 +114,47 @@ def test_one_eviction_examines_a_bounded_number_of_entries():
     assert len(untouched) >= CAPACITY - 33
     assert engine.find("new") is not None
     check(engine)
+
+
+def filled(visits):
+    """A full cache, of which the newest entry was visited so often."""
+    engine = Engine(max_entries=100)
+    replay(engine, (f"k{number}" for number in range(100)))
+    newest = "k99"
+    entry = engine.find(newest)
+    assert entry is not None
+    entry.visits = visits
+    return engine, newest
+
+
+def test_two_visits_in_the_window_lead_to_the_main_queue_and_one_does_not():
+    for visits, stays in ((1, False), (2, True)):
+        engine, key = filled(visits)
+        replay(engine, (f"new{number}" for number in range(50)))
+        assert (engine.find(key) is not None) == stays
+
+
+def test_a_replacement_keeps_the_visits_of_what_it_replaces():
+    engine, key = filled(2)
+    entry = make(key)
+    engine.put(entry, 0.0)
+    assert entry.visits == 2
+
+
+@pytest.mark.parametrize(("visits", "lives"), [(0, 0), (1, 1), (3, 3), (1_000, 5)])
+def test_an_entry_of_the_main_queue_is_spared_once_a_visit_but_not_for_ever(visits, lives):
+    slots = [HEADS, HEADS + 1]
+    entries = [None] * HEADS + [make("used"), make("unused")]
+    policy = Policy(entries)
+    for slot in slots:
+        policy.grow()
+        policy.attach(slot, MAIN)
+    entries[HEADS].visits = visits
+    spared = 0
+    while (slot := policy.victim()) != HEADS:
+        policy.attach(slot, policy.detach(slot))
+        spared += 1
+    assert spared == lives
 
 
 def test_a_ghost_tells_its_queue_and_age_once():

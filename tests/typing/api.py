@@ -99,7 +99,7 @@ def plain_functions() -> None:
     area("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     area.invalidate("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     area.key_for()  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
-    print(area.other)  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    str(area.other)  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
 
 
 async def coroutine_functions() -> None:

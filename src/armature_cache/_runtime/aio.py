@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar, cast
 
@@ -63,6 +63,21 @@ class AsyncRuntime:
         if inspect.isawaitable(result):
             return await cast("Awaitable[T]", result)
         return result
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+        if len(works) == 1:
+            try:
+                return [await works[0]]
+            except Exception as error:  # noqa: BLE001 - an outcome like any other
+                return [error]
+        outcomes = await asyncio.gather(*works, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+        return cast("list[T | Exception]", outcomes)
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         return asyncio.timeout(seconds)

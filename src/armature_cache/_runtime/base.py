@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -42,6 +42,14 @@ class Runtime(Protocol):
 
     async def call(self, function: Callable[[], T | Awaitable[T]]) -> T:
         """The result of a function that may be a coroutine function."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+        """The outcomes of several computations, side by side where this face can."""
         ...
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, TypeVar, cast
 
@@ -71,6 +72,18 @@ class BlockingRuntime:
                 field="loader",
             )
         return result
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+        outcomes: list[T | Exception] = []
+        for work in works:
+            try:
+                outcomes.append(run_ready(work))
+            except Exception as error:  # noqa: BLE001 - an outcome like any other
+                outcomes.append(error)
+        return outcomes
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """Nothing: blocking sockets carry their own deadlines."""

@@ -23,7 +23,7 @@ from armature_cache.errors import BackendError, ClosedError
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
     from armature_cache.clocks.redis import RedisClock
-    from armature_cache.redisio.blocking import BlockingPort
+    from armature_cache.redisio.connect import ThreadPort
 
 logger = logging.getLogger("armature_cache")
 
@@ -34,6 +34,7 @@ LINGER: Final = 10.0
 AHEAD: Final = 0.5
 """The part of the staleness bound after which trust is renewed."""
 _IDLE: Final = 1.0
+_KINDS: Final = frozenset((b"message", b"smessage", "message", "smessage"))
 _LONGEST_PAUSE: Final = 1.0
 
 
@@ -44,7 +45,7 @@ class Listener:
     """
 
     def __init__(
-        self, make_clock: Callable[[], tuple[RedisClock, BlockingPort]], time: TimeSource
+        self, make_clock: Callable[[], tuple[RedisClock, ThreadPort]], time: TimeSource
     ) -> None:
         self.closed = False
         self.wanted_at = time()
@@ -73,7 +74,7 @@ class Listener:
 class _Ear:
     """The thread's side: its connection, and the clock that it syncs."""
 
-    def __init__(self, clock: RedisClock, port: BlockingPort, time: TimeSource) -> None:
+    def __init__(self, clock: RedisClock, port: ThreadPort, time: TimeSource) -> None:
         self._clock = clock
         self._port = port
         self._time = time
@@ -121,9 +122,10 @@ class _Ear:
         return min(_IDLE, max(0.0, self._due(wanted_at) - self._time()))
 
     def _subscribe(self) -> None:
-        self._connection = self._port.pool().make_connection()
+        self._connection = self._port.pool_of(self._clock.channel).make_connection()
         self._connection.connect()
-        self._connection.send_command("SUBSCRIBE", self._clock.channel)
+        word = "SSUBSCRIBE" if self._clock.clustered else "SUBSCRIBE"
+        self._connection.send_command(word, self._clock.channel)
         self._connection.read_response(disable_decoding=True)
 
     def _heard(self, timeout: float) -> bool:
@@ -132,7 +134,7 @@ class _Ear:
         while self._connection.can_read(timeout):
             message = self._connection.read_response(disable_decoding=True)
             timeout = 0
-            if isinstance(message, list) and message[0] in {b"message", "message"}:
+            if isinstance(message, list) and message[0] in _KINDS:
                 news |= int(message[2]) > self._clock.replica.last
         return news
 

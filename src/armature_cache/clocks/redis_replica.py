@@ -30,6 +30,7 @@ class ServerReplica(Replica):
         "declared_ttl",
         "listener",
         "run_id",
+        "runs",
         "server_ahead",
         "server_behind",
         "shortest_bound",
@@ -42,6 +43,7 @@ class ServerReplica(Replica):
         self.unsent: list[Unsent] = []
         self.listener: weakref.ref[Listener] | None = None
         self.run_id = ""
+        self.runs: frozenset[str] = frozenset()
         self.syncs = 0
         self.declared_bound = 0
         self.shortest_bound = math.inf

@@ -11,10 +11,14 @@ DELTA_LIMIT: Final = 20_000
 
 
 class SyncReply(NamedTuple):
-    """What `sync_commands` brought: a delta, and what the clock says of itself."""
+    """What a sync brought: a delta, and what the clock says of itself.
+
+    `run_id` is of the server that owns the clock, `runs` of all whose values count.
+    """
 
     delta: Delta
-    run_id: str | None
+    run_id: str
+    runs: frozenset[str]
     bound: int
     ttl: int
     micros: int
@@ -27,7 +31,7 @@ def read_sync(cursor: int, replies: list[Any]) -> SyncReply | None:
     clock, memory = _specials(tags), _specials(keys)
     if len(tags) >= DELTA_LIMIT or len(keys) >= DELTA_LIMIT or b"\0S" not in tags:
         return None
-    if "E" not in clock or "F" not in clock or "F" not in memory:
+    if not {"E", "F", "R"} <= clock.keys() or "F" not in memory:
         return None
     delta = Delta(
         epoch=int(clock["E"]),
@@ -40,11 +44,12 @@ def read_sync(cursor: int, replies: list[Any]) -> SyncReply | None:
     )
     micros = int(time[0]) * 1_000_000 + int(time[1])
     bound, ttl = int(clock.get("B", 0)), int(clock.get("T", 0))
-    return SyncReply(delta, clock.get("R"), bound, ttl, micros)
+    runs = frozenset((clock["R"], *_nodes(tags)))
+    return SyncReply(delta, clock["R"], runs, bound, ttl, micros)
 
 
-def read_resync(reply: list[Any]) -> tuple[str, Delta, int]:
-    """The reply of the SYNC script: run_id, delta, server time in µs."""
+def read_resync(reply: list[Any]) -> SyncReply:
+    """The reply of the SYNC script."""
     run_id, epoch, cursor, last, floor, keys_floor, micros = (text(part) for part in reply[:7])
     delta = Delta(
         epoch=int(epoch),
@@ -55,7 +60,8 @@ def read_resync(reply: list[Any]) -> tuple[str, Delta, int]:
         tags=plain(members(reply[7])),
         keys=plain(members(reply[8])),
     )
-    return run_id, delta, int(micros)
+    runs = frozenset((run_id, *map(text, reply[9])))
+    return SyncReply(delta, run_id, runs, 0, 0, int(micros))
 
 
 def read_bump(reply: list[Any]) -> Delta:
@@ -100,6 +106,10 @@ def _specials(known: dict[bytes, int]) -> dict[str, str]:
         if member[0] == 0 and member[2:3] == b":":
             found[member[1:2].decode()] = member[3:].decode()
     return found
+
+
+def _nodes(known: dict[bytes, int]) -> list[str]:
+    return [member[3:].decode() for member in known if member[:3] == b"\0N:"]
 
 
 def plain(found: dict[bytes, int]) -> dict[bytes, int]:

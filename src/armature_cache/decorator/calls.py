@@ -45,15 +45,18 @@ class Calls:
         "_options",
         "_receiver",
         "_sharing_checked",
+        "_store_class",
         "_tags",
         "_want",
         "errors",
         "face",
         "function",
+        "has_receiver",
         "hits",
         "key",
         "keys",
         "misses",
+        "plain",
         "slot",
     )
 
@@ -69,6 +72,7 @@ class Calls:
         self._options = options
         self._want: object | Unset = UNSET if options.type is None else options.type
         self._sharing_checked = False
+        self._store_class: type | None = None
         self.hits = self.misses = self.errors = 0
         self.receive(receiver)
 
@@ -76,14 +80,10 @@ class Calls:
         """Take the first parameter for what a method is called on."""
         self._receiver = receiver
         self.keys = self._options.keys_of(self.function, receiver)
-        self.key = self.keys.key
+        self.key, self.plain = self.keys.key, self.keys.plain
+        self.has_receiver = receiver is not None
         self._tags = self._options.tag_templates(self.keys)
         self.slot = self._slot()
-
-    @property
-    def has_receiver(self) -> bool:
-        """Whether this is a method of instances or of classes."""
-        return self._receiver is not None
 
     def _slot(self) -> Slot:
         if self._options.using is not None:
@@ -97,10 +97,14 @@ class Calls:
         """
         if self.slot.store is not None:
             return self.slot.store
-        if self._receiver is not None and args:
+        if self.has_receiver and args:
             candidate: Any = getattr(args[0], "cache", None)
+            if type(candidate) is self._store_class:
+                return candidate  # type: ignore[no-any-return]
             if face_of(candidate) is not None:
-                return check_face(candidate, self.face, self.keys.name, call="self.cache = ")
+                check_face(candidate, self.face, self.keys.name, call="self.cache = ")
+                self._store_class = type(candidate)
+                return candidate  # type: ignore[no-any-return]
         return get_default_cache(self.face)
 
     def tags(self, args: Arguments, kwargs: Named) -> tuple[str, ...]:
@@ -133,24 +137,6 @@ class Calls:
         want = self.want()
         return want is None or fits(store, entry, want)
 
-    def run(self, args: Arguments, kwargs: Named) -> Any:
-        """Run the function, and count that."""
-        self.misses += 1
-        try:
-            return self.function(*args, **kwargs)
-        except BaseException:
-            self.errors += 1
-            raise
-
-    async def run_async(self, args: Arguments, kwargs: Named) -> Any:
-        """Run the coroutine function, and count that."""
-        self.misses += 1
-        try:
-            return await self.function(*args, **kwargs)
-        except BaseException:
-            self.errors += 1
-            raise
-
     def stats(self) -> FunctionStats:
         """The counts so far."""
         return FunctionStats(self.hits, self.misses, self.errors)
@@ -163,7 +149,8 @@ class Calls:
         """
         if self._receiver != "cls":
             return args
-        module, _, path = self._definer()
+        function = inspect.unwrap(self.function)
+        module, path = function.__module__, function.__qualname__.rpartition(".")[0]
         if args and isinstance(args[0], type):
             names = {(base.__module__, base.__qualname__) for base in args[0].__mro__}
             if (module, path) in names:
@@ -178,10 +165,6 @@ class Calls:
             )
         return (found, *args)
 
-    def _definer(self) -> tuple[str, str, str]:
-        function = inspect.unwrap(self.function)
-        return function.__module__, "", function.__qualname__.rpartition(".")[0]
-
     def _check_sharing(self, store: Store) -> None:
         variable = self.keys.private_because_of
         if variable is not None and is_shared(store):
@@ -194,12 +177,49 @@ class Calls:
             )
 
 
+class Run:
+    """One run of a plain function, if it comes to that: then `happened` is true."""
+
+    __slots__ = ("_args", "_calls", "_kwargs", "happened")
+
+    def __init__(self, calls: Calls, args: Arguments, kwargs: Named) -> None:
+        self._calls, self._args, self._kwargs = calls, args, kwargs
+        self.happened = False
+
+    def __call__(self) -> Any:
+        self.happened = True
+        self._calls.misses += 1
+        try:
+            return self._calls.function(*self._args, **self._kwargs)
+        except BaseException:
+            self._calls.errors += 1
+            raise
+
+
+class AsyncRun(Run):
+    """One run of a coroutine function."""
+
+    __slots__ = ()
+
+    async def __call__(self) -> Any:
+        self.happened = True
+        self._calls.misses += 1
+        try:
+            return await self._calls.function(*self._args, **self._kwargs)
+        except BaseException:
+            self._calls.errors += 1
+            raise
+
+
 def receiver_of(function: Callable[..., Any]) -> Receiver | None:
     """What a function of a class body is called on, by the name of its first parameter."""
-    body = function.__qualname__.rpartition(".")[0] if hasattr(function, "__qualname__") else ""
+    body = getattr(function, "__qualname__", "").rpartition(".")[0]
     if not body or body.endswith("<locals>"):
         return None
-    first = next(iter(inspect.signature(function).parameters), None)
+    try:
+        first = next(iter(inspect.signature(function).parameters), None)
+    except ValueError:
+        return None
     if first == "self":
         return "self"
     return "cls" if first in _CLASS_NAMES else None

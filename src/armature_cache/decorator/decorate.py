@@ -134,15 +134,17 @@ def cached(
 
 def _decorated(target: Any, options: CacheOptions) -> Any:
     if isinstance(target, classmethod):
-        return CachedClassMethod(_cached(target.__func__, options, "cls"))
+        return CachedClassMethod(_cached(target.__func__, options, lambda _: "cls"))
     if isinstance(target, staticmethod):
-        return staticmethod(_cached(target.__func__, options, None))
-    return _cached(target, options, receiver_of(target) if callable(target) else None)
+        return staticmethod(_cached(target.__func__, options, lambda _: None))
+    return _cached(target, options, receiver_of)
 
 
-def _cached(function: Any, options: CacheOptions, receiver: Receiver | None) -> Any:
+def _cached(
+    function: Any, options: CacheOptions, receiver: Callable[[Any], Receiver | None]
+) -> Any:
     _check_function(function)
-    return cached_function(Calls(function, options, receiver=receiver))
+    return cached_function(Calls(function, options, receiver=receiver(function)))
 
 
 def _check_function(function: Any) -> None:
@@ -151,9 +153,13 @@ def _check_function(function: Any) -> None:
         advice = "a store is given by name: @cache(using=store), or @store.cached(...)"
     elif not callable(function) or isinstance(function, type):
         advice = "decorate a function; options are given by name, as in @cache(ttl=300)"
-    elif inspect.ismethod(function):
+    elif inspect.ismethod(function) or _is_bound_builtin(function):
         advice = "decorate the method in the body of its class, not a bound one"
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         advice = "a generator cannot be cached: return a list instead of yielding"
     if advice is not None:
         raise ConfigError(f"{function!r:.100} cannot be cached: {advice}", field="function")
+
+
+def _is_bound_builtin(function: Any) -> bool:
+    return inspect.isbuiltin(function) and not inspect.ismodule(function.__self__)

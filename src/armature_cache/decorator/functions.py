@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from armature_cache.decorator.calls import Calls, FunctionStats
+from armature_cache.decorator.calls import AsyncRun, Calls, FunctionStats, Run
 from armature_cache.decorator.hits import async_call, sync_call
 from armature_cache.errors import ConfigError
 
@@ -107,7 +107,7 @@ class _Cached(_Partial[P, R]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Cached):
             return NotImplemented
-        return self.func is other.func and all(map(_is, self.args, other.args))
+        return self.func is other.func and [*map(id, self.args)] == [*map(id, other.args)]
 
     def __hash__(self) -> int:
         return hash((self.func, *map(id, self.args)))
@@ -155,7 +155,7 @@ class CachedFunction(_Cached[P, R]):
         store = calls.locate(given)
         result: R = store.refresh(
             calls.key(given, kwargs),
-            functools.partial(calls.run, given, kwargs),
+            Run(calls, given, kwargs),
             **calls.storing(store, given, kwargs),
         )
         return result
@@ -194,7 +194,7 @@ class AsyncCachedFunction(_Cached[P, R]):
         store = calls.locate(given)
         result: R = await store.refresh(
             calls.key(given, kwargs),
-            functools.partial(calls.run_async, given, kwargs),
+            AsyncRun(calls, given, kwargs),
             **calls.storing(store, given, kwargs),
         )
         return result
@@ -206,10 +206,6 @@ class CachedClassMethod(classmethod):  # type: ignore[type-arg]
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         function: Any = self.__func__
         return function.__get__(type(instance) if owner is None else owner)
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
 
 
 for _class in (CachedFunction, AsyncCachedFunction):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from armature_cache.decorator.calls import Arguments, Calls, Named
+from armature_cache.decorator.calls import Arguments, AsyncRun, Calls, Named, Run
 from armature_cache.decorator.store import Store
+from armature_cache.keys import PLAIN
 
 _Known = tuple[Store | None, int, type | None]
 """A store, and the type id and class of a value of it that was found to fit."""
@@ -23,7 +24,16 @@ def sync_call(calls: Calls) -> Callable[..., Any]:
         store = calls.slot.store
         if store is None:
             store = calls.locate(args)
-        key = calls.key(args, kwargs)
+        key = None
+        if calls.plain is not None and not kwargs:
+            own = args[1:] if calls.has_receiver else args
+            for arg in own:
+                if type(arg) not in PLAIN:
+                    break
+            else:
+                key = calls.plain.get(own)
+        if key is None:
+            key = calls.key(args, kwargs)
         entry = store._peek(key)
         if entry is not None:
             value = entry.value
@@ -53,7 +63,16 @@ def async_call(calls: Calls) -> Callable[..., Coroutine[Any, Any, Any]]:
         store = calls.slot.store
         if store is None:
             store = calls.locate(args)
-        key = calls.key(args, kwargs)
+        key = None
+        if calls.plain is not None and not kwargs:
+            own = args[1:] if calls.has_receiver else args
+            for arg in own:
+                if type(arg) not in PLAIN:
+                    break
+            else:
+                key = calls.plain.get(own)
+        if key is None:
+            key = calls.key(args, kwargs)
         entry = store._peek(key)
         if entry is not None:
             value = entry.value
@@ -75,28 +94,16 @@ def async_call(calls: Calls) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 
 def _load(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
-    ran = False
-
-    def load() -> Any:
-        nonlocal ran
-        ran = True
-        return calls.run(args, kwargs)
-
-    value = store.get_or_set(key, load, **calls.storing(store, args, kwargs))
-    if not ran:
+    run = Run(calls, args, kwargs)
+    value = store.get_or_set(key, run, **calls.storing(store, args, kwargs))
+    if not run.happened:
         calls.hits += 1
     return value
 
 
 async def _load_async(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
-    ran = False
-
-    async def load() -> Any:
-        nonlocal ran
-        ran = True
-        return await calls.run_async(args, kwargs)
-
-    value = await store.get_or_set(key, load, **calls.storing(store, args, kwargs))
-    if not ran:
+    run = AsyncRun(calls, args, kwargs)
+    value = await store.get_or_set(key, run, **calls.storing(store, args, kwargs))
+    if not run.happened:
         calls.hits += 1
     return value

@@ -34,7 +34,7 @@ def return_type(function: Callable[..., Any]) -> object | None:
 
 def _is_open(hint: object) -> bool:
     if isinstance(hint, type):
-        return hint is object
+        return hint is object or hint is Any
     return isinstance(hint, TypeVar) or bool(getattr(hint, "__parameters__", ())) or hint in _OPEN
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +16,7 @@ from rich.text import Text
 from armature_cache.demo.outcome import Measured, Outcome
 from armature_cache.demo.run import Progress
 from armature_cache.demo.tally import Counts, Tier
+from armature_cache.demo.worker import TASKS
 
 _NAMES: Final = {Tier.L1: "L1 (no I/O)", Tier.L2: "L2 (one round trip)", Tier.LOAD: "loads"}
 _LINE_EVERY: Final = 1.0
@@ -59,7 +61,7 @@ def _print_line(
     elapsed = pace.elapsed(name)
     if pace.due():
         of = f"/{seconds:g}" if seconds else ""
-        console.print(f"{name:<12} {elapsed:4.0f}{of} s  {_summary(counts)}", soft_wrap=True)
+        console.print(f"{name:<16} {elapsed:4.0f}{of} s  {_summary(counts)}", soft_wrap=True)
 
 
 def _summary(counts: Counts) -> str:
@@ -105,6 +107,10 @@ def _reads(outcome: Outcome) -> Table:
     tally = outcome.main.tally
     counts = tally.counts
     table = Table(title=f"{outcome.title}; {outcome.workers} workers, {tally.seconds:.1f} s")
+    table.caption = (
+        f"No pauses: {outcome.workers} x {TASKS} tasks share {os.cpu_count()} processors, "
+        "and latencies include the wait for one."
+    )
     table.add_column("reads from")
     for heading in ("count", "share", "p50", "p99", "max"):
         table.add_column(heading, justify="right")

@@ -20,7 +20,7 @@ from armature_cache.demo.outcome import Measured, Outcome
 from armature_cache.demo.tally import Counts, Tally
 from armature_cache.demo.worker import Audit, Audited, Job, Run
 from armature_cache.demo.workload import Workload
-from armature_cache.testing import RedisServer
+from armature_cache.testing import RedisServer, ServerError
 
 _TIERED: Final = TieredCacheConfig(l1_ttl_fraction=0.25)
 _L2_ONLY: Final = TieredCacheConfig(enable_l1=False)
@@ -75,10 +75,12 @@ class _Course:
 
     def compare(self, seconds: float) -> tuple[Measured, Measured]:
         """The same operations without L1 and with it, after the same ones to warm up."""
-        warming = self.measure("L2 only", _L2_ONLY, seconds=seconds)
+        warming = self.measure("L2 only, warm-up", _L2_ONLY, seconds=seconds)
         l2_only = self.measure("L2 only", _L2_ONLY, seconds=seconds, fresh=False)
-        self.measure("tiers again", _TIERED, limits=warming.operations)
-        return l2_only, self.measure("tiers again", _TIERED, limits=l2_only.operations, fresh=False)
+        self.measure("tiers, warm-up", _TIERED, limits=warming.operations)
+        return l2_only, self.measure(
+            "tiers, the same", _TIERED, limits=l2_only.operations, fresh=False
+        )
 
     def measure(
         self,
@@ -107,7 +109,10 @@ class _Server:
     """What the parent asks of the server, and what it removes from it in the end."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(_spelled(url), protocol=2, socket_timeout=10)
+        try:
+            self._client = redis.Redis.from_url(_spelled(url), protocol=2, socket_timeout=10)
+        except ValueError as error:
+            raise ServerError(f"the demo needs the url of one server: {error}") from None
         self._client.ping()
         self._name = f"demo{uuid.uuid4().hex[:12]}"
         self._runs = 0

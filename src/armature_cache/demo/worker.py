@@ -20,7 +20,7 @@ from armature_cache.demo.tally import Tally, Tier
 from armature_cache.demo.watch import Note, take_note, watched
 from armature_cache.demo.workload import Operation, Read, Session, Update, Workload
 
-_TASKS: Final = 8
+TASKS: Final = 8
 _REPORT_EVERY: Final = 0.25
 _REMEMBERED: Final = 500
 
@@ -129,7 +129,7 @@ class Worker:
         until = None if run.seconds is None else began + run.seconds
         limit = None if run.limits is None else run.limits[self.rank]
         async with self._reporting(), asyncio.TaskGroup() as tasks:
-            for _ in range(_TASKS):
+            for _ in range(TASKS):
                 tasks.create_task(self._work(until, limit))
         tally = self._tally
         tally.seconds = time.monotonic() - began

@@ -3,7 +3,16 @@
 from armature_cache.keys.binding import Receiver
 from armature_cache.keys.call import CacheKeyWarning, CallKeys
 from armature_cache.keys.length import MAX_KEY_CHARS
+from armature_cache.keys.memo import PLAIN
 from armature_cache.keys.templates import Template
 from armature_cache.keys.values import render
 
-__all__ = ["MAX_KEY_CHARS", "CacheKeyWarning", "CallKeys", "Receiver", "Template", "render"]
+__all__ = [
+    "MAX_KEY_CHARS",
+    "PLAIN",
+    "CacheKeyWarning",
+    "CallKeys",
+    "Receiver",
+    "Template",
+    "render",
+]

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from armature_cache.errors import CacheKeyError
 from armature_cache.keys.binding import Arguments, Parameters, Receiver
 from armature_cache.keys.length import shortened
-from armature_cache.keys.memo import KeyFunction, is_fixed, remembered
+from armature_cache.keys.memo import PLAIN, KeyFunction, is_fixed, remembered
 from armature_cache.keys.names import type_name
 from armature_cache.keys.origin import Origin, closure_names
 from armature_cache.keys.templates import Template, key_text
@@ -38,11 +38,14 @@ class CallKeys:
         "_first_class",
         "_ignored",
         "_keyed",
+        "_known",
         "_origin",
+        "_parts",
         "_template",
         "_warned",
         "key",
         "parameters",
+        "plain",
     )
 
     def __init__(
@@ -60,6 +63,11 @@ class CallKeys:
         self._keyed = [name for name in self.parameters.names if name not in self._ignored]
         self._template = None if template is None else self.template(template, option="key")
         self._first_class: object = None
+        self._known: dict[object, str] = {}
+        self._parts: dict[tuple[type, object], str] = {}
+        self.plain: Mapping[object, str] | None = None
+        """Known keys of calls that give, after the receiver, only arguments of the types `PLAIN`
+        by position; None where that is not enough to go by."""
         self._warned = False
         self.key = self._key_function(receiver)
         """The key of a call, from its positional arguments and a dict of its named ones."""
@@ -91,7 +99,10 @@ class CallKeys:
         )
         compute: KeyFunction = self._compute
         if fixed and not changeable:
-            compute = remembered(compute, self.parameters.used(self._used()))
+            used = self.parameters.used(self._used())
+            compute = remembered(compute, self._known, used)
+            if used is None and (receiver is None or name in self._ignored):
+                self.plain = self._known
         if receiver is None or name is None:
             return compute
         is_silent = names_it or name in self._ignored
@@ -161,9 +172,7 @@ class CallKeys:
         try:
             said = cache_key_of(target)
             if said is not None:
-                if self._template is not None:
-                    return f"{key_text(said, '|')}|"
-                return f"[{type_name(type(target))}<{render(said)}>]"
+                return self._said(type(target), said)
         except Unkeyable as error:
             self._refuse(self.parameters.receiver or "self", target, error)
         if not self._warned:
@@ -173,6 +182,20 @@ class CallKeys:
                 'a template such as key="{self.tenant}:...", or accept it with ignore=("self",)'
             )
         return ""
+
+    def _said(self, kind: type, said: object) -> str:
+        """What an instance of this class says in `__cache_key__`, as part of a key."""
+        part = self._parts.get((kind, said)) if type(said) in PLAIN else None
+        if part is None:
+            if self._template is not None:
+                part = f"{key_text(said, '|')}|"
+            else:
+                part = f"[{type_name(kind)}<{render(said)}>]"
+            if type(said) in PLAIN:
+                if len(self._parts) >= 256:
+                    self._parts.clear()
+                self._parts[kind, said] = part
+        return part
 
     def _watch(self, target: object) -> str:
         if target is not self._first_class:

@@ -16,14 +16,14 @@ _REMEMBERED: Final = 4096
 _USED: Final = ("",)
 """In place of the names of arguments, where only some of the positional ones count."""
 
-_SAFE: Final = frozenset({str, int, bytes, type(None), uuid.UUID, datetime.date})
+PLAIN: Final = frozenset({str, int, bytes, type(None), uuid.UUID, datetime.date})
 """Exact types: a value of one never equals a value of another one."""
 
-_SAFE_BY_TYPE: Final = _SAFE | {bool, float}
+_PLAIN_BY_TYPE: Final = PLAIN | {bool, float}
 """Exact types: once the type is known, equal values have equal keys, but for zeros."""
 
 _FIXED: Final = (
-    *_SAFE_BY_TYPE,
+    *_PLAIN_BY_TYPE,
     complex,
     decimal.Decimal,
     datetime.time,
@@ -53,12 +53,14 @@ def is_fixed(value: object) -> bool:
     return isinstance(value, _FIXED)
 
 
-def remembered(compute: KeyFunction, used: Used | None = None) -> KeyFunction:
-    """The same function, which remembers 4,096 keys of calls with plain arguments.
+def remembered(
+    compute: KeyFunction, known: dict[object, str], used: Used | None = None
+) -> KeyFunction:
+    """The same function, which remembers 4,096 keys of calls with plain arguments in `known`.
 
-    `used` are the arguments that keys are made of, where these are not all.
+    `used` are the arguments that keys are made of, where these are not all. Where they are, a
+    call of positional arguments of the types `PLAIN` is known by the tuple of these.
     """
-    known: dict[object, str] = {}
     least, most, positions = used or Used(1, 0, ())
 
     def key(
@@ -72,11 +74,11 @@ def remembered(compute: KeyFunction, used: Used | None = None) -> KeyFunction:
         if kwargs:
             call = _identity((*args, *kwargs.values()), kwargs)
         elif least <= len(args) <= most:
-            call = _identity(tuple([args[position] for position in positions]), _USED)
+            call = _identity_of_used(tuple([args[position] for position in positions]))
         else:
             call = args
             for arg in args:
-                if type(arg) not in _SAFE:
+                if type(arg) not in PLAIN:
                     call = _identity(args, kwargs)
                     break
         if call is None:
@@ -99,14 +101,21 @@ def _remember(known: dict[object, str], call: object, key: str) -> None:
         known[call] = key
 
 
+def _identity_of_used(values: Arguments) -> object:
+    for value in values:
+        if type(value) not in PLAIN:
+            return _identity(values, _USED)
+    return (values,)
+
+
 def _identity(values: Arguments, names: Iterable[str]) -> object:
     """What tells this call from all others, or None if an argument is not a plain value.
 
     It never equals a tuple of plain arguments: its first item is a tuple.
     """
     types = tuple(map(type, values))
-    if _SAFE.issuperset(types):
+    if PLAIN.issuperset(types):
         return (values, *names)
-    if not _SAFE_BY_TYPE.issuperset(types) or (float in types and 0.0 in values):
+    if not _PLAIN_BY_TYPE.issuperset(types) or (float in types and 0.0 in values):
         return None
     return (values, types, *names)

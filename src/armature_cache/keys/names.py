@@ -50,7 +50,7 @@ def type_name(kind: type) -> str:
         name = f"{module_name(kind.__module__)}:{clean(kind.__qualname__)}"
         if _owners.setdefault(name, kind) is not kind:
             name = f"{name}#{private_mark()}"
-        _names[kind] = name
+        name = _names.setdefault(kind, name)
     return name
 
 

@@ -24,11 +24,12 @@ class Origin:
     another one, around a variable that has no stable text (a client, a list, a local function).
     """
 
-    __slots__ = ("_function", "_ignore", "_name", "place", "private")
+    __slots__ = ("_function", "_ignore", "_mark", "_name", "place", "private")
 
     def __init__(self, function: Callable[..., Any], ignore: Collection[str] = ()) -> None:
         self._function = inspect.unwrap(function)
         self._ignore = ignore
+        self._mark = private_mark()
         self._name: str | None = None
         self.place = _place(self._function)
         self.private: str | None = None
@@ -52,7 +53,7 @@ class Origin:
                 parts.append(f"{variable}={_stable(value)}")
             except Unkeyable:
                 self.private = variable
-                return f"[#{private_mark()}]"
+                return f"[#{self._mark}]"
         return f"[{','.join(parts)}]" if parts else ""
 
 

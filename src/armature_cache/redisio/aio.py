@@ -95,7 +95,7 @@ class AsyncPort:
                     again = await self._talk(connection, [whole(commands[at]) for at in missing])
                     for at, reply in zip(missing, again, strict=True):
                         replies[at] = reply
-                return Answer(replies, run_id, sent_at, self._time())
+                return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -126,6 +126,9 @@ class AsyncPort:
 
     async def _reconnected(self, connection: Any) -> None:
         setattr(connection, _RUN_ID, None)
+
+    async def runs(self) -> frozenset[str]:
+        return frozenset()
 
     async def aclose(self) -> None:
         self.closed = True

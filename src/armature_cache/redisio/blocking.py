@@ -87,7 +87,7 @@ class BlockingPort:
                 again = [whole(commands[at]) for at in missing]
                 for at, reply in zip(missing, self._talk(connection, again, deadline), strict=True):
                     replies[at] = reply
-            return Answer(replies, run_id, sent_at, self._time())
+            return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
         except BaseException:
             connection.disconnect()
             raise
@@ -119,6 +119,13 @@ class BlockingPort:
 
     def _reconnected(self, connection: Any) -> None:
         setattr(connection, _RUN_ID, None)
+
+    async def runs(self) -> frozenset[str]:
+        return frozenset()
+
+    def pool_of(self, key: str) -> redis.ConnectionPool:
+        """The pool of the server that owns a key."""
+        return self.pool()
 
     async def aclose(self) -> None:
         self.close_now()

@@ -10,15 +10,20 @@ import redis.asyncio as redis_aio
 import redis.asyncio.sentinel
 import redis.sentinel
 
+from armature_cache._runtime.aio import ASYNC
+from armature_cache._runtime.blocking import BLOCKING
+from armature_cache._runtime.ready import run_ready
 from armature_cache.address import mask_url
 from armature_cache.errors import ConfigError
 from armature_cache.redisio.aio import AsyncPort
 from armature_cache.redisio.blocking import BlockingPort
+from armature_cache.redisio.cluster import ClusterPort, Node
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
     from armature_cache.address import Address
     from armature_cache.config import CacheConfig
+    from armature_cache.redisio.port import Port
 
 _CARRIED: Final = (
     "host", "port", "path", "db", "username", "password", "credential_provider", "client_name",
@@ -48,11 +53,11 @@ def _option(value: str) -> str | bool:
     return {"true": True, "false": False}.get(value.lower(), value)
 
 
-def _endpoint(address: Address, library: Any) -> dict[str, Any]:
-    """The one server of an address, as a pool of redis-py wants it."""
+def _endpoint(address: Address, library: Any, node: Node | None) -> dict[str, Any]:
+    """One server, as a pool of redis-py wants it: a node of a cluster, or the only one."""
     if address.path:
         return {"connection_class": library.UnixDomainSocketConnection, "path": address.path}
-    (host, port) = address.hosts[0]
+    host, port = node or address.hosts[0]
     kind = library.SSLConnection if address.tls else library.Connection
     return {"connection_class": kind, "host": host, "port": port}
 
@@ -76,8 +81,21 @@ def _sentinel_pool(library: Any, config: CacheConfig) -> Any:
     )  # fmt: skip
 
 
-def async_port(config: CacheConfig, time: TimeSource) -> AsyncPort:
+def async_port(config: CacheConfig, time: TimeSource) -> Port:
     """A port for event loops."""
+    if config.address.topology != "cluster":
+        return _async_port(config, time, None)
+    return ClusterPort(
+        lambda node: _async_port(config, time, node),
+        config.address.hosts,
+        backend=config.address.shown,
+        runtime=ASYNC,
+        time=time,
+        patience=config.operation_timeout,
+    )
+
+
+def _async_port(config: CacheConfig, time: TimeSource, node: Node | None) -> AsyncPort:
     address = config.address
 
     def make() -> redis_aio.ConnectionPool:
@@ -85,7 +103,7 @@ def async_port(config: CacheConfig, time: TimeSource) -> AsyncPort:
             pool: redis_aio.ConnectionPool = _sentinel_pool(redis.asyncio.sentinel, config)
             return pool
         return redis_aio.BlockingConnectionPool(
-            **_endpoint(address, redis_aio), **_login(address), **_settings(config)
+            **_endpoint(address, redis_aio, node), **_login(address), **_settings(config)
         )
 
     return AsyncPort(
@@ -97,8 +115,21 @@ def async_port(config: CacheConfig, time: TimeSource) -> AsyncPort:
     )
 
 
-def blocking_port(config: CacheConfig, time: TimeSource) -> BlockingPort:
+def blocking_port(config: CacheConfig, time: TimeSource) -> ThreadPort:
     """A port for threads."""
+    if config.address.topology != "cluster":
+        return _blocking_port(config, time, None)
+    return BlockingClusterPort(
+        lambda node: _blocking_port(config, time, node),
+        config.address.hosts,
+        backend=config.address.shown,
+        runtime=BLOCKING,
+        time=time,
+        patience=config.operation_timeout,
+    )
+
+
+def _blocking_port(config: CacheConfig, time: TimeSource, node: Node | None) -> BlockingPort:
     address = config.address
     pool_of: Any = redis.BlockingConnectionPool
 
@@ -107,7 +138,8 @@ def blocking_port(config: CacheConfig, time: TimeSource) -> BlockingPort:
         if address.topology == "sentinel":
             pool = _sentinel_pool(redis.sentinel, config)
         else:
-            pool = pool_of(**_endpoint(address, redis), **_login(address), **_settings(config))
+            place = _endpoint(address, redis, node)
+            pool = pool_of(**place, **_login(address), **_settings(config))
         return pool
 
     return BlockingPort(
@@ -116,6 +148,28 @@ def blocking_port(config: CacheConfig, time: TimeSource) -> BlockingPort:
         operation_timeout=config.operation_timeout,
         time=time,
     )
+
+
+class BlockingClusterPort(ClusterPort[BlockingPort]):
+    """The cluster's port for threads."""
+
+    def pool_of(self, key: str) -> redis.ConnectionPool:
+        """The pool of the server that owns a key."""
+        if not self.is_mapped:
+            run_ready(self.primaries())
+        return self.port_of(key).pool()
+
+    def close_now(self) -> None:
+        """`aclose`, without a coroutine."""
+        run_ready(self.aclose())
+
+
+ThreadPort = BlockingPort | BlockingClusterPort
+
+
+async def primaries(port: Port) -> list[Port]:
+    """The ports of all primaries behind a port."""
+    return list(await port.primaries()) if isinstance(port, ClusterPort) else [port]
 
 
 def place_of(config: CacheConfig) -> str:

@@ -61,14 +61,17 @@ def whole(command: Command) -> Command:
 class Answer(NamedTuple):
     """The replies to one pipeline, and where and when they come from.
 
-    A command that the server refused has its error as its reply. `sent_at` is when the pipeline
-    was sent, `received_at` when the last reply was there, in seconds of the port's time source.
+    A command that the server refused has its error as its reply. `run_id` is that of the server
+    that answered the first command, `runs` those of all that answered. `sent_at` is when the
+    pipeline was sent, `received_at` when the last reply was there, in seconds of the port's time
+    source.
     """
 
     replies: list[Any]
     run_id: str
     sent_at: float
     received_at: float
+    runs: frozenset[str]
 
 
 class Port(Protocol):
@@ -84,6 +87,10 @@ class Port(Protocol):
         A lost connection is tried once more with a new one unless `retry` is false; a timeout
         is not. Raises `BackendError`.
         """
+        ...
+
+    async def runs(self) -> frozenset[str]:
+        """The run_ids of all primaries, where there are several; empty for a single one."""
         ...
 
     async def aclose(self) -> None:

@@ -2,8 +2,9 @@ r"""The Lua scripts of the coherence protocol; each is atomic on the server.
 
 Sequences are microseconds and exceed what Lua's `tostring` prints, hence `string.format`. Special
 members of the clocks carry their value in their name and stand above every tag: `\0S` (last
-sequence), `\0E:` epoch, `\0R:` run_id, `\0F:` floor, `\0B:` largest staleness bound in µs,
-`\0T:` longest lifetime in use in ms; in the key clock `\0F:` is the floor of its memory.
+sequence), `\0E:` epoch, `\0R:` run_id, `\0N:` run_ids of a cluster's primaries, `\0F:` floor,
+`\0B:` largest staleness bound in µs, `\0T:` longest lifetime in use in ms; in the key clock
+`\0F:` is the floor of its memory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ local function specials(key)
   local found = {}
   for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
     local name, value = string.match(m, '^%z(%u):(.*)$')
-    if name then found[name] = value end
+    if name and name ~= 'N' then found[name] = value end
   end
   return found
 end
@@ -50,6 +51,11 @@ local function stamp(asof, epoch)
 end
 local function stamped(envelope, asof, epoch)
   return string.sub(envelope, 1, 4) .. stamp(asof, epoch) .. string.sub(envelope, 25)
+end
+local function head_of(key)
+  local head = redis.call('GETRANGE', key, 0, 75)
+  if #head < 76 then return head end
+  return head .. redis.call('GETRANGE', key, 76, 75 + struct.unpack('>I4', head, 65))
 end
 local function read_stamp(key)
   local head = redis.call('GETRANGE', key, 0, 23)
@@ -94,7 +100,7 @@ local function compact_keys(k, ks, now, max_keys, memory, limit)
   put(k, ks, 'F', digits(floor))
 end
 -- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys,
--- 7 load time in us, 8 memory of the key clock in us
+-- 7 load time in us, 8 memory of the key clock in us, 9 whether in a cluster
 local function begin()
   local s = specials(KEYS[1])
   s.S = last(KEYS[1])
@@ -115,7 +121,9 @@ local function finish(s, added)
   local limit = added + 31
   compact_tags(KEYS[1], s, s.now, tonumber(ARGV[5]), tonumber(ARGV[7]), limit)
   compact_keys(KEYS[2], s.keys, s.now, tonumber(ARGV[6]), tonumber(ARGV[8]), limit)
-  if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], digits(s.q)) end
+  if ARGV[4] ~= '' then
+    redis.call(ARGV[9] == '1' and 'SPUBLISH' or 'PUBLISH', ARGV[4], digits(s.q))
+  end
   return {s.E, digits(s.cursor), digits(s.q), s.F, s.keys.F,
     delta(KEYS[1], s.cursor), delta(KEYS[2], s.cursor)}
 end
@@ -147,7 +155,18 @@ end
 SYNC: Final = Script(
     _PRELUDE
     + """
--- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel, nonce
+-- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel, nonce,
+-- in a cluster the run_ids of all primaries
+local function nodes(key)
+  local found, any = {}, false
+  for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
+    if string.sub(m, 1, 3) == '\\0N:' then
+      found[string.sub(m, 4)] = true
+      any = true
+    end
+  end
+  return found, any
+end
 local c, k = KEYS[1], KEYS[2]
 local s = specials(c)
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
@@ -156,6 +175,10 @@ local my_epoch, my_last = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = micros()
 local reset = ARGV[5] == '1' or not S or not E or not s.F or s.R ~= run or E < my_epoch
   or (E == my_epoch and S < my_last)
+local known, any = nodes(c)
+for i = 8, #ARGV do
+  if any and not known[ARGV[i]] then reset = true end
+end
 if reset then
   local q = math.max((S or 0) + 1, my_last + 1, now)
   local NONCES = 1048576
@@ -171,7 +194,17 @@ if reset then
   if B then put(c, s, 'B', B) end
   if T then put(c, s, 'T', T) end
   redis.call('ZADD', c, digits(q), '\\0S')
+  any = false
 end
+if not any then
+  known = {}
+  for i = 8, #ARGV do
+    redis.call('ZADD', c, TOP, '\\0N:' .. ARGV[i])
+    known[ARGV[i]] = true
+  end
+end
+local listed = {}
+for node in pairs(known) do listed[#listed + 1] = node end
 local ks = specials(k)
 if not ks.F then
   if not reset then
@@ -187,9 +220,11 @@ local cursor = my_last
 if E ~= my_epoch or redis.call('ZCOUNT', c, '(' .. digits(cursor), '(' .. TOP) > 20000 then
   cursor = S
 end
-if reset and ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], digits(S)) end
+if reset and ARGV[6] ~= '' then
+  redis.call(#ARGV > 7 and 'SPUBLISH' or 'PUBLISH', ARGV[6], digits(S))
+end
 return {run, digits(E), digits(cursor), digits(S), s.F, ks.F, digits(now),
-  delta(c, cursor), delta(k, cursor)}
+  delta(c, cursor), delta(k, cursor), listed}
 """
 )
 """Read the clock with authority: declares, repairs, and resets it when it cannot be trusted."""
@@ -198,27 +233,28 @@ BUMP: Final = Script(
     _PRELUDE
     + _BUMP
     + """
--- KEYS clock, key clock, values...; ARGV common, 9 tombstone life in ms, 10 number of tags,
--- tag digests..., then for each value its key digest and tombstone
+-- KEYS clock, key clock, values...; ARGV common, 10 tombstone life in ms, 11 number of tags,
+-- 12 number of keys without a value here, their digests, then for each value its key digest and
+-- tombstone
 local s = begin()
 if not s then return {'RESYNC'} end
-local q, at = s.q, 11
-for _ = 1, tonumber(ARGV[10]) do
+local q, at = s.q, 13
+for _ = 1, tonumber(ARGV[11]) do
   redis.call('ZADD', KEYS[1], digits(q), ARGV[at])
+  at = at + 1
+end
+for _ = 1, tonumber(ARGV[12]) do
+  redis.call('ZADD', KEYS[2], digits(q), ARGV[at])
   at = at + 1
 end
 local heads = {}
 for i = 3, #KEYS do
   redis.call('ZADD', KEYS[2], digits(q), ARGV[at])
-  local head = redis.call('GETRANGE', KEYS[i], 0, 75)
-  if #head == 76 then
-    head = head .. redis.call('GETRANGE', KEYS[i], 76, 75 + struct.unpack('>I4', head, 65))
-  end
-  heads[#heads + 1] = head
-  redis.call('SET', KEYS[i], stamped(ARGV[at + 1], q, tonumber(s.E)), 'PX', ARGV[9])
+  heads[#heads + 1] = head_of(KEYS[i])
+  redis.call('SET', KEYS[i], stamped(ARGV[at + 1], q, tonumber(s.E)), 'PX', ARGV[10])
   at = at + 2
 end
-local reply = finish(s, tonumber(ARGV[10]) + #KEYS - 2)
+local reply = finish(s, tonumber(ARGV[11]) + tonumber(ARGV[12]) + #KEYS - 2)
 reply[#reply + 1] = heads
 return reply
 """
@@ -230,16 +266,16 @@ SET: Final = Script(
     + _BUMP
     + _INDEX
     + """
--- KEYS clock, key clock, value, registry, indexes...; ARGV common, 9 expected header ('' absent,
--- '*' any), 10 life in ms, 11 dead_at in ms, 12 key, 13 key digest, 14 envelope, tags...
-if ARGV[9] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, 75) ~= ARGV[9] then
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 expected header ('' absent,
+-- '*' any), 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, tags...
+if ARGV[10] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, 75) ~= ARGV[10] then
   return {'CHANGED'}
 end
 local s = begin()
 if not s then return {'RESYNC'} end
-redis.call('ZADD', KEYS[2], digits(s.q), ARGV[13])
-redis.call('SET', KEYS[3], stamped(ARGV[14], s.q, tonumber(s.E)), 'PX', ARGV[10])
-index(KEYS[4], 5, ARGV, 15, #KEYS - 4, ARGV[12], ARGV[11], digits(s.now / 1000))
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
+redis.call('SET', KEYS[3], stamped(ARGV[15], s.q, tonumber(s.E)), 'PX', ARGV[11])
+index(KEYS[4], 5, ARGV, 16, #KEYS - 4, ARGV[13], ARGV[12], digits(s.now / 1000))
 return finish(s, 1)
 """
 )
@@ -277,32 +313,40 @@ return 1
 The key clock is asked too, for a tombstone may have been evicted.
 """
 
+_UNTOUCHED: Final = """
+local function untouched(s, epoch, asof, key, first, count)
+  local clean = s.E == epoch and asof >= tonumber(s.F) and asof >= tonumber(s.keys.F)
+    and tonumber(redis.call('ZSCORE', KEYS[2], key) or 0) <= asof
+  for i = first, first + count - 1 do
+    clean = clean and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof
+  end
+  return clean
+end
+"""
+
 OFFER: Final = Script(
     _PRELUDE
     + _BUMP
     + _INDEX
+    + _UNTOUCHED
     + """
--- KEYS clock, key clock, value, registry, indexes...; ARGV common, 9 epoch and 10 asof of the
--- lease, 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, 16 tombstone,
--- 17 its life in ms, then for each tag its digest, then the tags
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 epoch and 11 asof of the
+-- lease, 12 life in ms, 13 dead_at in ms, 14 key, 15 key digest, 16 envelope, 17 tombstone,
+-- 18 its life in ms, then for each tag its digest, then the tags
 local s = begin()
 if not s then return {'RESYNC'} end
-local asof, count = tonumber(ARGV[10]), #KEYS - 4
-local clean = s.E == ARGV[9] and asof >= tonumber(s.F) and asof >= tonumber(s.keys.F)
-  and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[14]) or 0) <= asof
+local asof, count = tonumber(ARGV[11]), #KEYS - 4
+local clean = untouched(s, ARGV[10], asof, ARGV[15], 19, count)
 local stored, epoch = read_stamp(KEYS[3])
 if stored and (epoch > tonumber(s.E) or (epoch == tonumber(s.E) and stored > asof)) then
   clean = false
 end
-for i = 18, 17 + count do
-  clean = clean and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof
-end
-redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[15])
 if clean then
-  redis.call('SET', KEYS[3], stamped(ARGV[15], s.q, tonumber(s.E)), 'PX', ARGV[11])
-  index(KEYS[4], 5, ARGV, 18 + count, count, ARGV[13], ARGV[12], digits(s.now / 1000))
+  redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[12])
+  index(KEYS[4], 5, ARGV, 19 + count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
 else
-  redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[17])
+  redis.call('SET', KEYS[3], stamped(ARGV[17], s.q, tonumber(s.E)), 'PX', ARGV[18])
 end
 local reply = finish(s, 1)
 reply[#reply + 1] = clean and 1 or 0
@@ -361,3 +405,72 @@ return 1
 """
 )
 """Drop members of a listing index that still have the score at which they were found dead."""
+
+
+CHECK: Final = Script(
+    _PRELUDE
+    + _BUMP
+    + _UNTOUCHED
+    + """
+-- KEYS clock, key clock; ARGV common, 10 epoch and 11 asof of the lease, 12 key digest, digests of
+-- tags...
+local s = begin()
+if not s then return {'RESYNC'} end
+local clean = untouched(s, ARGV[10], tonumber(ARGV[11]), ARGV[12], 13, #ARGV - 12)
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[12])
+local reply = finish(s, 1)
+reply[#reply + 1] = clean and 1 or 0
+return reply
+"""
+)
+"""Bump a key, and tell whether anything had happened to it or its tags since a lease.
+
+The first of the two steps of OFFER in a cluster.
+"""
+
+PLACE: Final = Script(
+    _PRELUDE
+    + """
+local function drop(key, members)
+  if #members > 0 then redis.call('ZREM', key, unpack(members)) end
+end
+"""
+    + _INDEX
+    + """
+-- KEYS value, registry, indexes...; ARGV 1 epoch, 2 asof, 3 version, 4 expected header ('' absent,
+-- '*' any), 5 highest asof to replace ('' any), 6 life in ms, 7 dead_at in ms, 8 key, 9 envelope,
+-- 10 tombstone, 11 its life in ms, 12 latest moment in ms ('' any), tags...
+local now = micros() / 1000
+if ARGV[12] ~= '' and now > tonumber(ARGV[12]) then return -1 end
+if ARGV[4] ~= '*' and redis.call('GETRANGE', KEYS[1], 0, 75) ~= ARGV[4] then return 2 end
+local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+local asof, epoch, version = read_stamp(KEYS[1])
+if asof then
+  if epoch > my_epoch or (epoch == my_epoch and asof > my_asof) then return 0 end
+  if version > tonumber(ARGV[3]) then return 0 end
+  if ARGV[5] ~= '' and epoch == my_epoch and asof > tonumber(ARGV[5]) then
+    redis.call('SET', KEYS[1], ARGV[10], 'PX', ARGV[11])
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[9], 'PX', ARGV[6])
+index(KEYS[2], 3, ARGV, 13, #KEYS - 2, ARGV[8], ARGV[7], digits(now))
+return 1
+"""
+)
+"""Store a value in a cluster, where the clock is elsewhere: refused below a higher stamp."""
+
+BURY: Final = Script(
+    _PRELUDE
+    + """
+-- KEYS value; ARGV epoch, asof, tombstone, its life in ms
+local head = head_of(KEYS[1])
+local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+local asof, epoch = read_stamp(KEYS[1])
+if not asof or epoch < my_epoch or (epoch == my_epoch and asof <= my_asof) then
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+end
+return head
+"""
+)
+"""Put a tombstone on a value in a cluster, unless something newer stands there."""

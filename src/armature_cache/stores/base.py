@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, ConfigError
 from armature_cache.loading import Flight, Flights
-from armature_cache.options import TTL, Consistency, check_consistency, check_key, resolve_tags
+from armature_cache.options import (
+    TTL,
+    Consistency,
+    check_consistency,
+    check_key,
+    check_loader,
+    encodable,
+    resolve_tags,
+)
 from armature_cache.stores.bulk import BulkMethods
 from armature_cache.stores.draft import Draft
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, CacheKeyError, ConfigError
-from armature_cache.options import TTL, Consistency, check_consistency, check_key
+from armature_cache.options import (
+    TTL,
+    Consistency,
+    check_consistency,
+    check_key,
+    check_loader,
+    resolve_tags,
+)
 from armature_cache.stores.draft import Mark
 from armature_cache.stores.single import SingleMethods
 

@@ -21,6 +21,7 @@ from armature_cache.redisio import connect
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import checked
 from armature_cache.stores.redis_entries import RedisEntries
+from armature_cache.stores.redis_writes import ClusterWrites, Writes
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from armature_cache._runtime.base import Runtime
     from armature_cache.codecs.base import Codec
-    from armature_cache.redisio.blocking import BlockingPort
     from armature_cache.redisio.port import Port
 
 
@@ -111,7 +111,7 @@ class RedisCache(RedisEntries):
         self._attach(port, runtime)
 
     def _attach(self, port: Port, runtime: Runtime) -> None:
-        self._names = Names(self.config.namespace)
+        self._names = Names.of(self.config)
         self._port = port
         self.runtime = runtime
         self._flights = Flights(runtime)
@@ -122,6 +122,15 @@ class RedisCache(RedisEntries):
             runtime=runtime,
             time=self.time,
             listener=self._listen(),
+        )
+        kind = ClusterWrites if self._names.clustered else Writes
+        self._writes = kind(
+            self.clock,
+            port,
+            names=self._names,
+            codec=self.codec,
+            config=self.config,
+            time=self.time,
         )
 
     def _listen(self) -> Listener | None:
@@ -177,17 +186,17 @@ class RedisCache(RedisEntries):
 
 def _background_port(
     client: redis.asyncio.Redis | redis.Redis | None, config: CacheConfig, time: TimeSource
-) -> BlockingPort:
+) -> connect.ThreadPort:
     if client is None:
         return connect.blocking_port(config, time)
     return connect.blocking_twin(client, config, time)
 
 
-def _ears(store: RedisCache) -> Callable[[], tuple[RedisClock, BlockingPort]]:
+def _ears(store: RedisCache) -> Callable[[], tuple[RedisClock, connect.ThreadPort]]:
     """Makes the listener's own port and clock; keeps nothing of the store alive but settings."""
     client, config, time, replica = store._client, store.config, store.time, store._replica
 
-    def make() -> tuple[RedisClock, BlockingPort]:
+    def make() -> tuple[RedisClock, connect.ThreadPort]:
         port = _background_port(client, config, time)
         return RedisClock(replica, port, config=config, runtime=BLOCKING, time=time), port
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
-from armature_cache.clocks.replica import Stamp, Verdict
+from armature_cache.clocks.replica import Verdict
 from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
 from armature_cache.entry import Entry
-from armature_cache.envelope import Envelope, Flag
+from armature_cache.envelope import Envelope
 from armature_cache.errors import (
     BackendUnavailable,
     CounterError,
@@ -22,6 +21,7 @@ from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.redis_listing import RedisListing
+from armature_cache.stores.redis_writes import Writes
 
 if TYPE_CHECKING:
     from armature_cache.codecs.base import Codec
@@ -34,6 +34,7 @@ class RedisEntries(RedisListing):
     """The entry-level operations of `RedisCache`."""
 
     codec: Codec
+    _writes: Writes
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -59,10 +60,10 @@ class RedisEntries(RedisListing):
     async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[tuple[Entry, Envelope]]:
         """The valid entries among these keys, not decoded yet; one round trip as a rule."""
         names = [self._names.value(key) for key in keys]
-        read: Command = ("GET", names[0]) if len(names) == 1 else ("MGET", *names)
-        (reply,), seen = await self.clock.read([read], self.bound, strong=strong)
-        raws = [reply] if len(names) == 1 else reply
-        return await self._judge(keys, raws, seen)
+        single = len(names) == 1 or self._names.clustered
+        reads: list[Command] = [("GET", name) for name in names] if single else [("MGET", *names)]
+        replies, seen = await self.clock.read(reads, self.bound, strong=strong)
+        return await self._judge(keys, replies if single else replies[0], seen)
 
     async def _judge(
         self, keys: Sequence[str], raws: Sequence[bytes | None], seen: int, *, settled: bool = False
@@ -171,113 +172,22 @@ class RedisEntries(RedisListing):
         await self._declare(drafts)
         fills = [draft for draft in drafts if draft.stamp is not None and not draft.leased]
         current = [draft for draft in drafts if draft.stamp is None or draft.leased]
-        stored: dict[int, bool] = {}
-        if current:
-            for draft, kept in zip(current, await self._assert(current), strict=True):
-                stored[id(draft)] = kept
-        if fills:
-            answer = await self._port.send([self._fill_command(draft) for draft in fills])
-            for draft, outcome in zip(fills, checked(answer, self._port.backend), strict=True):
-                stored[id(draft)] = outcome == 1
-                if outcome == 0 and draft.stamp is not None:
-                    self.clock.suspect(draft.stamp)
-        return [stored[id(draft)] for draft in drafts]
-
-    async def _assert(self, drafts: Sequence[Draft]) -> list[bool]:
-        """Store values as current now, or since their lease.
-
-        What was not acknowledged counts as deleted.
-        """
-        keys = [draft.key for draft in drafts]
-        with self.clock.held(keys):
-            replies = await self.clock.run_all(
-                [
-                    functools.partial(self._offer_command, draft)
-                    if draft.leased
-                    else functools.partial(self._set_command, draft, b"*")
-                    for draft in drafts
-                ]
-            )
-        for draft, reply in zip(drafts, replies, strict=True):
-            draft.stamp = self.clock.stamp_of(reply)
-        return [
-            not draft.leased or reply[-1] == 1 for draft, reply in zip(drafts, replies, strict=True)
-        ]
+        kept: dict[int, bool] = {}
+        for part, write in ((current, self._writes.put), (fills, self._writes.fill)):
+            if part:
+                outcomes = await write(part)
+                kept |= {id(draft): ok for draft, ok in zip(part, outcomes, strict=True)}
+        return [kept[id(draft)] for draft in drafts]
 
     async def _declare(self, drafts: Sequence[Draft]) -> None:
-        longest = max(self._life(draft) for draft in drafts)
+        longest = max(self._writes.life(draft) for draft in drafts)
         if longest > self._replica.declared_ttl:
             await self.clock.declare(longest)
-
-    def _life(self, draft: Draft) -> int:
-        ttl = self.config.max_ttl if draft.ttl is None else draft.ttl
-        return max(1, round(ttl * 1000))
-
-    def _sealed(self, draft: Draft) -> tuple[bytes, int, int]:
-        """The envelope of a draft, its life and its end, in ms."""
-        life = self._life(draft)
-        now = int(self.time() * 1000 + self._replica.server_behind)
-        flags = (Flag.NO_EXPIRY if draft.ttl is None else 0) | (
-            Flag.COUNTER if draft.counter else 0
-        )
-        epoch, asof = draft.stamp or (0, 0)
-        sealed = Envelope(
-            asof=asof,
-            epoch=epoch,
-            flags=int(flags),
-            created=now,
-            fresh_until=now + life,
-            dead_at=now + life,
-            cost=int(draft.cost * 1_000_000),
-            codec=COUNTER_CODE if draft.counter else self.codec.code,
-            type_id=draft.type_id,
-            tags=draft.tags,
-            payload=draft.payload or b"",
-        )
-        return envelope.build(draft.key, sealed), life, now + life
-
-    def _fill_command(self, draft: Draft) -> Command:
-        names = self._names
-        packed, life, dead_at = self._sealed(draft)
-        epoch, asof = draft.stamp or (0, 0)
-        latest = draft.started + self.max_load_time * 1.5
-        return scripts.FILL(
-            [names.keys, names.value(draft.key), names.registry, *map(names.index, draft.tags)],
-            epoch,
-            asof,
-            envelope.VERSION,
-            int(latest * 1000 + self._replica.server_behind),
-            life,
-            dead_at,
-            draft.key,
-            digest(draft.key),
-            packed,
-            *draft.tags,
-        )
-
-    def _offer_command(self, draft: Draft) -> Command:
-        packed, life, dead_at = self._sealed(draft)
-        lease = draft.stamp or Stamp(0, 0)
-        return self.clock.offer_command(
-            draft.key, packed, draft.tags, lease, life=life, dead_at=dead_at
-        )
-
-    def _set_command(self, draft: Draft, expected: bytes) -> Command:
-        packed, life, dead_at = self._sealed(draft)
-        return self.clock.set_command(
-            draft.key, packed, draft.tags, expected=expected, life=life, dead_at=dead_at
-        )
 
     async def _swap(self, draft: Draft, expected: bytes) -> bool:
         """Store a value as current now if the stored header is still the expected one."""
         await self._declare([draft])
-        with self.clock.held([draft.key]):
-            make = functools.partial(self._set_command, draft, expected)
-            reply = await self.clock.run(make, retry=False)
-        if reply[0] == b"CHANGED":
-            return False
-        draft.stamp = self.clock.stamp_of(reply)
-        return True
+        return await self._writes.swap(draft, expected)
 
     async def _look_at(self, key: str) -> tuple[bytes, tuple[Entry, Envelope] | None]:
         """What is stored: its header ('' for nothing), and the entry if it is valid."""
@@ -310,7 +220,7 @@ class RedisEntries(RedisListing):
         raise self._contended(key)
 
     async def _remove(self, keys: Sequence[str]) -> list[bool]:
-        heads = await self.clock.invalidate((), keys)
+        _, heads = await self.clock.invalidate((), keys)
         had = []
         for head in heads:
             parsed = envelope.parse_head(head)

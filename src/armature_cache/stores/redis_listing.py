@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.entry import Entry
 from armature_cache.envelope import Envelope
-from armature_cache.redisio import scripts
+from armature_cache.redisio import connect, scripts
 from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.base import CacheStore
 
@@ -80,34 +79,40 @@ class RedisListing(CacheStore):
         await self.clock.restart()
 
     async def _scan(self, prefix: str) -> AsyncIterator[str]:
-        start = self._names.value_prefix
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start + prefix) + "*"
-        cursor, seen = b"0", set[str]()
-        while True:
-            command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE)
-            ((cursor, names),) = checked(await self._port.send([command]), self._port.backend)
-            keys = [
-                key
-                for key in (_decoded(name[len(start.encode()) :]) for name in names)
-                if key is not None and key not in seen
-            ]
-            seen.update(keys)
-            for key in await self._probe(list(dict.fromkeys(keys))):
-                yield key
-            if cursor == b"0":
-                return
+        pattern = self._names.pattern(prefix)
+        seen = set[str]()
+        for port in await connect.primaries(self._port):
+            cursor = b"0"
+            while True:
+                command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE)
+                ((cursor, names),) = checked(await port.send([command]), self._port.backend)
+                keys = [
+                    key
+                    for key in (_decoded(self._names.key_of(name)) for name in names)
+                    if key is not None and key.startswith(prefix) and key not in seen
+                ]
+                seen.update(keys)
+                for key in await self._probe(list(dict.fromkeys(keys))):
+                    yield key
+                if cursor == b"0":
+                    break
 
     async def _tagged_keys(self, tag: str, *, exact: bool) -> list[str]:
         if exact:
             return await self._search(tag)
-        index = self._names.index(tag)
-        command: Command = ("ZRANGEBYSCORE", index, self._now(), "+inf", "WITHSCORES")
-        (reply,) = checked(await self._port.send([command]), self._port.backend)
-        scores = pairs(reply)
-        keys = [key for key in map(_decoded, scores) if key is not None]
-        alive = await self._probe(keys)
+        indexes = self._names.indexes(tag)
+        commands: list[Command] = [
+            ("ZRANGEBYSCORE", index, self._now(), "+inf", "WITHSCORES") for index in indexes
+        ]
+        replies = checked(await self._port.send(commands), self._port.backend)
+        scores = {
+            index: pairs(reply) for index, reply in zip(indexes, replies, strict=True) if reply
+        }
+        members = [key for found in scores.values() for key in map(_decoded, found)]
+        alive = await self._probe([key for key in members if key is not None])
         listed = [key for key, entry in alive.items() if tag in entry.tags]
-        await self._prune(index, scores, {key.encode() for key in listed})
+        for index, found in scores.items():
+            await self._prune(index, found, {key.encode() for key in listed})
         return listed
 
     async def _search(self, tag: str) -> list[str]:
@@ -126,9 +131,13 @@ class RedisListing(CacheStore):
             checked(await self._port.send(commands), self._port.backend)
 
     async def _live_tags(self) -> list[str]:
-        command: Command = ("ZRANGEBYSCORE", self._names.registry, self._now(), "+inf")
-        (reply,) = checked(await self._port.send([command]), self._port.backend)
-        names = [name for name in map(_decoded, reply) if name is not None]
+        commands: list[Command] = [
+            ("ZRANGEBYSCORE", registry, self._now(), "+inf")
+            for registry in self._names.registries()
+        ]
+        replies = checked(await self._port.send(commands), self._port.backend)
+        found = dict.fromkeys(name for reply in replies for name in map(_decoded, reply))
+        names = [name for name in found if name is not None]
         live: list[str] = []
         for at in range(0, len(names), _PAGE):
             live += await self._proven(names[at : at + _PAGE])
@@ -138,15 +147,21 @@ class RedisListing(CacheStore):
         """Those tags of which a valid entry was seen."""
         now = self._now()
         reads: list[Command] = [
-            ("ZREVRANGEBYSCORE", self._names.index(name), "+inf", now, "LIMIT", 0, _PROOFS)
+            ("ZREVRANGEBYSCORE", index, "+inf", now, "LIMIT", 0, _PROOFS)
             for name in names
+            for index in self._names.indexes(name)
         ]
-        listed = checked(await self._port.send(reads), self._port.backend)
+        replies = checked(await self._port.send(reads), self._port.backend)
+        count = self._names.buckets
+        listed = [
+            [member for reply in replies[at * count : (at + 1) * count] for member in reply]
+            for at in range(len(names))
+        ]
         keys = {key for members in listed for key in map(_decoded, members) if key is not None}
         seen = {tag for entry in (await self._probe(list(keys))).values() for tag in entry.tags}
         proven = [name for name in names if name in seen]
         for name, members in zip(names, listed, strict=True):
-            if name not in seen and len(members) == _PROOFS:
+            if name not in seen and len(members) >= _PROOFS:
                 proven += [name] if await self._tagged_keys(name, exact=False) else []
         return proven
 

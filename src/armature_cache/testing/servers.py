@@ -12,39 +12,30 @@ ends with its owner, also when the owner is killed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import random
-import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Any, ClassVar, Final, NoReturn, Self
 from urllib.parse import quote
 
 from armature_cache.testing.binaries import find_redis, find_valkey
+from armature_cache.testing.errors import ServerError
+from armature_cache.testing.options import Option, directives
+from armature_cache.testing.ports import HOST, free_ports
 from armature_cache.testing.process import GuardedProcess
+from armature_cache.testing.resp import Argument, ask, connect, info
 
-Option = str | int | bool | Sequence[str]
-"""A value as in the server's configuration file; a sequence repeats the directive."""
-
-_HOST: Final = "127.0.0.1"
-# Below the range that systems give to outgoing connections: a client that reconnects to a dead
-# server could otherwise be given the server's own port and connect to itself.
-_PORTS: Final = range(20_000, 30_000)
 _POLL: Final = 0.005
 _PORT_ATTEMPTS: Final = 10
-_DEFAULTS: Final[Mapping[str, Option]] = {"bind": _HOST, "save": "", "appendonly": False}
-
-
-class ServerError(RuntimeError):
-    """A server did not start, or is not in the state that the call needs."""
+_DEFAULTS: Final[Mapping[str, Option]] = {"bind": HOST, "save": "", "appendonly": False}
 
 
 class RedisServer:
@@ -56,6 +47,11 @@ class RedisServer:
             `False` are yes and no. With `tls-cert-file`, the port speaks TLS only.
         startup_timeout: Seconds until a server that does not answer counts as failed.
     """
+
+    arguments: ClassVar[tuple[str, ...]] = ()
+    """What follows the configuration file on the command line."""
+    keeps_configuration: ClassVar[bool] = False
+    """Whether a restart reads what the server itself wrote into its configuration file."""
 
     def __init__(
         self,
@@ -70,8 +66,10 @@ class RedisServer:
         self.binary = found
         self.options: dict[str, Option] = {**_DEFAULTS, **(options or {})}
         self.startup_timeout = startup_timeout
-        self.host = _HOST
+        self.host = HOST
         self._port: int | None = None
+        self._bus_port = 0
+        self._paused = False
         self._directory: Path | None = None
         self._log_start = 0
         self._process: GuardedProcess | None = None
@@ -99,6 +97,11 @@ class RedisServer:
         return self._port
 
     @property
+    def bus_port(self) -> int:
+        """The port for other servers of a Cluster, kept over restarts."""
+        return self._bus_port
+
+    @property
     def directory(self) -> Path:
         """Working directory: configuration, log and snapshots."""
         if self._directory is None:
@@ -114,6 +117,11 @@ class RedisServer:
     def running(self) -> bool:
         """Whether the process lives; a paused one does."""
         return self._process is not None and self._process.lives
+
+    @property
+    def paused(self) -> bool:
+        """Whether `pause` froze the process."""
+        return self._paused
 
     @property
     def tls(self) -> bool:
@@ -173,10 +181,31 @@ class RedisServer:
         process = self._running()
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
+        self._paused = True
 
     def resume(self) -> None:
         """Let a paused process go on."""
         self._running().send_signal(signal.SIGCONT)
+        self._paused = False
+
+    def command(self, *words: Argument, timeout: float = 5.0) -> Any:
+        """The reply to one command, over a connection of its own.
+
+        Bulk strings are bytes, simple strings `str`, arrays lists.
+
+        Raises:
+            ServerError: The reply is an error.
+            OSError: No reply: nobody listens, or nothing came within `timeout` seconds.
+        """
+        (reply,) = self.commands(words, timeout=timeout)
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+    def commands(self, *commands: Sequence[Argument], timeout: float = 5.0) -> list[Any]:
+        """The replies to commands sent in one go; an error stands in its place, not raised."""
+        with self._connected(self.port, timeout) as connection:
+            return ask(connection, *self._login, *commands)[len(self._login) :]
 
     def close(self) -> None:
         """Stop, and remove the directory."""
@@ -190,31 +219,45 @@ class RedisServer:
         password = self.options.get("requirepass", "")
         return password if isinstance(password, str) else ""
 
+    @property
+    def _login(self) -> list[tuple[str, str]]:
+        return [("AUTH", self._password)] if self._password else []
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or not self.running:
             raise ServerError(f"{self!r} is not running")
         return self._process.child
 
     def _launch_on_free_port(self) -> int:
-        for port in _free_ports(_PORT_ATTEMPTS):
+        for port in itertools.islice(free_ports(), _PORT_ATTEMPTS):
+            self._bus_port = next(free_ports())
             with contextlib.suppress(_PortTakenError):
                 self._launch(port)
                 return port
         raise ServerError(f"no free port in {_PORT_ATTEMPTS} attempts")
 
     def _launch(self, port: int) -> None:
-        ports = {"port": 0, "tls-port": port} if self.tls else {"port": port}
         config = self.directory / "server.conf"
-        config.write_text("\n".join(_directives({**self.options, **ports})), encoding="utf-8")
+        if self._port is None or not self.keeps_configuration:
+            lines = directives({**self.options, **self._ports(port)})
+            config.write_text("\n".join(lines), encoding="utf-8")
+        command: list[str | Path] = [self.binary, config.name, *self.arguments]
         with (self.directory / "server.log").open("ab") as log:
             self._log_start = log.tell()
-            process = GuardedProcess([self.binary, config.name], self.directory, log)
+            process = GuardedProcess(command, self.directory, log)
         self._process = process
         try:
             self._await_answer(process.child, port)
         except BaseException:
             self._release()
             raise
+
+    def _ports(self, port: int) -> dict[str, Option]:
+        ports: dict[str, Option] = {"port": 0, "tls-port": port} if self.tls else {"port": port}
+        if self.options.get("cluster-enabled"):
+            # By default port + 10,000, which can be a port of somebody's outgoing connection.
+            ports["cluster-port"] = self._bus_port
+        return ports
 
     def _await_answer(self, process: subprocess.Popen[bytes], port: int) -> None:
         deadline = time.monotonic() + self.startup_timeout
@@ -232,29 +275,17 @@ class RedisServer:
 
     def _answers(self, pid: int, port: int) -> bool:
         """Whether this very process answers; another server may have won the port."""
-        login = f"AUTH {_quoted(self._password)}\r\n" if self._password else ""
-        with contextlib.suppress(OSError), self._connected(port) as connection:
-            connection.sendall(f"{login}PING\r\nINFO server\r\nQUIT\r\n".encode())
-            reply = b"".join(iter(lambda: connection.recv(65_536), b""))
-            owner = re.search(rb"process_id:(\d+)", reply)
-            if owner and int(owner[1]) != pid:
-                return False
-            return bool(reply) and b"-LOADING" not in reply
+        with contextlib.suppress(OSError), self._connected(port, timeout=1) as connection:
+            *_, pong, server = ask(connection, *self._login, ("PING",), ("INFO", "server"))
+            owner = info(server).get("process_id") if isinstance(server, bytes) else None
+            return owner in {None, str(pid)} and "LOADING" not in str(pong)
         return False
 
-    @contextlib.contextmanager
-    def _connected(self, port: int) -> Iterator[socket.socket]:
-        with socket.create_connection((_HOST, port), timeout=1) as plain:
-            if not self.tls:
-                yield plain
-                return
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            with context.wrap_socket(plain) as secure:
-                yield secure
+    def _connected(self, port: int, timeout: float) -> contextlib.closing[socket.socket]:
+        return contextlib.closing(connect(self.host, port, tls=self.tls, timeout=timeout))
 
     def _release(self) -> None:
+        self._paused = False
         if self._process is not None:
             self._process.end()
             self._process = None
@@ -262,30 +293,3 @@ class RedisServer:
 
 class _PortTakenError(ServerError):
     pass
-
-
-def _free_ports(count: int) -> Iterator[int]:
-    for port in random.SystemRandom().sample(_PORTS, count):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_HOST, port))
-            except OSError:
-                continue
-        yield port
-
-
-def _directives(options: Mapping[str, Option]) -> Iterator[str]:
-    for name, value in options.items():
-        if isinstance(value, bool):
-            yield f"{name} {'yes' if value else 'no'}"
-        elif isinstance(value, str | int):
-            text = _quoted(value) if name == "requirepass" or value == "" else value
-            yield f"{name} {text}"
-        else:
-            yield from (f"{name} {each}" for each in value)
-
-
-def _quoted(text: object) -> str:
-    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

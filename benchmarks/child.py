@@ -1,0 +1,19 @@
+"""What is measured in a process of its own: `python -m benchmarks.child WHAT [ARGUMENTS]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import memory, pinger, rows_network
+
+WHAT: dict[str, Callable[..., None]] = {
+    "ping": pinger.ping,
+    "write": rows_network.write,
+    "memory": memory.memory,
+    "million": memory.million,
+    "pauses": memory.pauses,
+}
+
+if __name__ == "__main__":
+    WHAT[sys.argv[1]](*sys.argv[2:])

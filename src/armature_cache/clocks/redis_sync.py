@@ -1,0 +1,261 @@
+"""How this process keeps up with a server's tag clock: the sync, and reads that carry it."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from armature_cache.clocks.digest import digest
+from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.redis_wire import (
+    DELTA_LIMIT,
+    members,
+    number,
+    plain,
+    read_resync,
+    read_sync,
+)
+from armature_cache.clocks.replica import Stamp
+from armature_cache.errors import BackendUnavailable
+from armature_cache.redisio import scripts
+from armature_cache.redisio.names import Names
+from armature_cache.redisio.port import Answer, Command, Port, checked
+
+if TYPE_CHECKING:
+    from armature_cache._runtime.base import Runtime, Shared
+    from armature_cache._time import TimeSource
+    from armature_cache.clocks.hints import Listener
+    from armature_cache.config import CacheConfig
+
+ATTEMPTS: Final = 4
+_BACKFILL: Final = 5000
+
+
+class RedisSync:
+    """Reads the clock of one namespace, as one face reaches it."""
+
+    def __init__(
+        self,
+        replica: ServerReplica,
+        port: Port,
+        *,
+        config: CacheConfig,
+        runtime: Runtime,
+        time: TimeSource,
+        listener: Listener | None = None,
+    ) -> None:
+        self.replica = replica
+        self.port = port
+        self._names = Names.of(config)
+        self.clustered = self._names.clustered
+        self.channel = self._names.channel
+        self._listener = listener
+        self._config = config
+        self._runtime = runtime
+        self._time = time
+        self._syncs: dict[int, Shared[None]] = {}
+        self.declare_bound(config.staleness_bound)
+
+    def declare_bound(self, bound: float) -> None:
+        replica = self.replica
+        replica.shortest_bound = min(replica.shortest_bound, bound)
+        if bound < math.inf:
+            replica.declared_bound = max(replica.declared_bound, int(bound * 1_000_000))
+
+    # -- the sync ----------------------------------------------------------------------------
+
+    def trusted(self, bound: float) -> bool:
+        """Whether the last successful sync was sent within `bound` seconds."""
+        replica = self.replica
+        return self._time() - replica.synced_at < bound and not replica.unsent
+
+    def sync_commands(self) -> tuple[Stamp, list[Command]]:
+        """Where this replica stands, and the pipeline that reads everything after it.
+
+        The tag clock comes before the key clock, so that the cursor never runs ahead of the keys.
+        """
+        names, known = self._names, self.replica.stamp()
+        cursor = known.asof
+        return known, [
+            ("ZREM", names.clock, b"\0nil"),
+            ("TIME",),
+            ("ZRANGEBYSCORE", names.clock, cursor, "+inf", "WITHSCORES", "LIMIT", 0, DELTA_LIMIT),
+            ("ZRANGEBYSCORE", names.keys, cursor, "+inf", "WITHSCORES", "LIMIT", 0, DELTA_LIMIT),
+        ]
+
+    async def absorb(self, known: Stamp, replies: list[Any], answer: Answer) -> int:
+        """Merge the replies to `sync_commands`, or read the clock anew if they do not suffice.
+
+        Returns the cursor up to which everything was known when the rest of the pipeline ran: on a
+        single server it ran after the sync, in a cluster beside it.
+        """
+        replica = self.replica
+        replica.syncs += 1
+        reply = read_sync(known.asof, replies)
+        if (
+            reply is None
+            or reply.run_id != answer.run_id
+            or not answer.runs <= reply.runs
+            or not reply.delta.epoch == known.epoch == replica.epoch
+            or reply.bound < replica.declared_bound
+            or reply.ttl < replica.declared_ttl
+            or not replica.merge(reply.delta, answer.sent_at)
+        ):
+            await self.resync()
+            return known.asof if known.epoch == replica.epoch else 0
+        replica.run_id, replica.runs = answer.run_id, reply.runs
+        replica.note_time(reply.micros, answer.sent_at, answer.received_at)
+        return reply.delta.last if not self.clustered else known.asof
+
+    async def resync(self, *, restart: bool = False) -> None:
+        """Read the clock with authority; `restart` begins a new epoch.
+
+        A connection that leads to another server than the script ran on is tried again.
+        """
+        replica = self.replica
+        for _ in range(ATTEMPTS):
+            runs = await self.port.runs()
+            known = replica.stamp()
+            command = scripts.SYNC(
+                [self._names.clock, self._names.keys],
+                known.epoch,
+                known.asof,
+                replica.declared_bound,
+                replica.declared_ttl,
+                int(restart),
+                self._names.channel,
+                secrets.randbits(20),
+                *runs,
+            )
+            answer = await self.port.send([command])
+            (reply,) = checked(answer, self.port.backend)
+            state = read_resync(reply)
+            if state.run_id != answer.run_id:
+                continue
+            replica.note_time(state.micros, answer.sent_at, answer.received_at)
+            if replica.merge(state.delta, answer.sent_at):
+                replica.run_id, replica.runs = state.run_id, state.runs
+                await self._backfill()
+                return
+        raise BackendUnavailable(
+            f"{self.port.backend} answers with changing run_ids; a proxy in between, or a failover "
+            "under way: connect to the primary directly",
+            backend=self.port.backend,
+        )
+
+    async def _backfill(self) -> None:
+        """Fetch the newest of the older tags, so that a cold start need not ask for each."""
+        replica = self.replica
+        if replica.known_above <= replica.floor:
+            return
+        top = replica.known_above
+        command: Command = (
+            "ZREVRANGEBYSCORE", self._names.clock, top, "-inf",
+            "WITHSCORES", "LIMIT", 0, _BACKFILL,
+        )  # fmt: skip
+        epoch = replica.epoch
+        (reply,) = checked(await self.port.send([command]), self.port.backend)
+        found = members(reply)
+        scores = plain(found)
+        low = replica.floor if len(found) < _BACKFILL else min(found.values())
+        replica.learn(epoch, scores, low)
+
+    async def ensure(self, bound: float, *, strong: bool = False) -> None:
+        if not strong and self.trusted(bound):
+            return
+        self._demand()
+        await self.flush()
+        scope = self._runtime.scope()
+        flight = self._syncs.get(scope)
+        if strong or flight is None or flight.finished:
+            flight = self._syncs[scope] = self._runtime.shared(self._sync)
+        try:
+            await flight.join()
+        finally:
+            if flight.finished and self._syncs.get(scope) is flight:
+                del self._syncs[scope]
+
+    async def read(
+        self, commands: Sequence[Command], bound: float, *, strong: bool
+    ) -> tuple[list[Any], int]:
+        """The replies to a pipeline of reads, with trust in the replica when it returns.
+
+        The sync rides in the same pipeline, ahead of the reads, when it is due. The second result
+        is the cursor up to which everything was known when the reads ran on the server.
+        """
+        if not self.replica.epoch:
+            await self.ensure(bound)
+        elif self.replica.unsent:
+            await self.flush()
+        if not strong and self.trusted(bound):
+            seen, runs = self.replica.last, self.replica.runs
+            answer = await self.port.send(commands)
+            if answer.runs <= runs:
+                return checked(answer, self.port.backend), seen
+        self._demand()
+        known, sync = self.sync_commands()
+        answer = await self.port.send([*sync, *commands])
+        replies = checked(answer, self.port.backend)
+        seen = await self.absorb(known, replies[: len(sync)], answer)
+        return replies[len(sync) :], seen
+
+    def retire(self) -> None:
+        """No longer used: the listener may end when no other clock needs it."""
+        self._listener = None
+
+    def _demand(self) -> None:
+        if self._listener is not None:
+            self._listener.want()
+
+    async def _sync(self) -> None:
+        if not self.replica.epoch:
+            await self.resync()
+            return
+        known, commands = self.sync_commands()
+        answer = await self.port.send(commands)
+        await self.absorb(known, checked(answer, self.port.backend), answer)
+
+    async def scores(self, tags: Sequence[str]) -> dict[bytes, int] | None:
+        """When these tags were last invalidated, by digest; None where that cannot be told.
+
+        One command reads them together with the marks of the clock's identity: unless epoch, run
+        and floor are still those of this replica, a missing score proves nothing.
+        """
+        replica = self.replica
+        known, run_id, floor = replica.stamp(), replica.run_id, replica.floor
+        marks = ["\0S", f"\0E:{known.epoch}", f"\0R:{run_id}", f"\0F:{floor}"]
+        names = [digest(tag) for tag in tags]
+        answer = await self.port.send([("ZMSCORE", self._names.clock, *marks, *names)])
+        (scores,) = checked(answer, self.port.backend)
+        last, *identity = scores[: len(marks)]
+        if (
+            answer.run_id != run_id
+            or last is None
+            or None in identity
+            or number(last) < known.asof
+            or replica.epoch != known.epoch
+        ):
+            await self.resync()
+            return None
+        found = {
+            name: number(score)
+            for name, score in zip(names, scores[len(marks) :], strict=True)
+            if score is not None
+        }
+        replica.learn(known.epoch, found, None)
+        return found
+
+    async def declare(self, life: int) -> None:
+        """Tell the clock of a longer lifetime than any before, in ms, before it is used."""
+        self.replica.declared_ttl = max(self.replica.declared_ttl, 1 << (life - 1).bit_length())
+        await self.resync()
+
+    def suspect(self, stamp: Stamp) -> None:
+        """A fill of this stamp was refused: something newer exists than this replica may know."""
+        self.replica.ahead = max(self.replica.ahead, stamp.asof + 1)
+
+    async def flush(self) -> None:
+        """Send again what was not acknowledged, before anything is read."""
+        raise NotImplementedError

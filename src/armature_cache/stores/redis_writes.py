@@ -1,0 +1,238 @@
+"""How values are stored: in one step on a single server, in two in a cluster.
+
+In a cluster the clock is on one node and a value on another, so a write first bumps its key and
+then stores the value with that sequence as its asof. Between the two steps the key is dead
+everywhere, and a step that fails leaves it so until a delete has been sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from armature_cache import envelope
+from armature_cache.clocks.digest import digest
+from armature_cache.clocks.redis_commands import Sealed, tombstone
+from armature_cache.clocks.redis_sync import ATTEMPTS
+from armature_cache.clocks.replica import Stamp, Verdict
+from armature_cache.codecs.counter import COUNTER_CODE
+from armature_cache.envelope import Envelope, Flag
+from armature_cache.redisio import scripts
+from armature_cache.redisio.port import Command, checked
+
+if TYPE_CHECKING:
+    from armature_cache._time import TimeSource
+    from armature_cache.clocks.redis import RedisClock
+    from armature_cache.codecs.base import Codec
+    from armature_cache.config import CacheConfig
+    from armature_cache.redisio.names import Names
+    from armature_cache.redisio.port import Port
+    from armature_cache.stores.draft import Draft
+
+
+class Writes:
+    """Writes to a single server: each is one script."""
+
+    def __init__(
+        self, clock: RedisClock, port: Port, *, names: Names, codec: Codec, config: CacheConfig,
+        time: TimeSource,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._port = port
+        self._names = names
+        self._codec = codec
+        self._config = config
+        self._time = time
+
+    def life(self, draft: Draft) -> int:
+        """The lifetime of a draft on the server, in ms."""
+        ttl = self._config.max_ttl if draft.ttl is None else draft.ttl
+        return max(1, round(ttl * 1000))
+
+    def _seal(self, draft: Draft, stamp: Stamp | None) -> Sealed:
+        life = self.life(draft)
+        now = int(self._time() * 1000 + self._clock.replica.server_behind)
+        flags = (Flag.NO_EXPIRY if draft.ttl is None else 0) | (
+            Flag.COUNTER if draft.counter else 0
+        )
+        epoch, asof = stamp or Stamp(0, 0)
+        sealed = Envelope(
+            asof=asof,
+            epoch=epoch,
+            flags=int(flags),
+            created=now,
+            fresh_until=now + life,
+            dead_at=now + life,
+            cost=int(draft.cost * 1_000_000),
+            codec=COUNTER_CODE if draft.counter else self._codec.code,
+            type_id=draft.type_id,
+            tags=draft.tags,
+            payload=draft.payload or b"",
+        )
+        packed = envelope.build(draft.key, sealed)
+        return Sealed(draft.key, packed, draft.tags, life, now + life)
+
+    async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
+        """Store values that were loaded; False for those that came too late."""
+        answer = await self._port.send([self._fill_command(draft) for draft in drafts])
+        outcomes = checked(answer, self._port.backend)
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            if outcome == 0 and draft.stamp is not None:
+                self._clock.suspect(draft.stamp)
+        return [outcome == 1 for outcome in outcomes]
+
+    def _latest(self, draft: Draft) -> int:
+        """The moment, in ms of the server, after which a load is too old to be stored."""
+        latest = draft.started + self._config.max_load_time * 1.5
+        return int(latest * 1000 + self._clock.replica.server_behind)
+
+    def _fill_command(self, draft: Draft) -> Command:
+        sealed = self._seal(draft, draft.stamp)
+        return scripts.FILL(
+            [self._names.keys, *self._names.of_value(draft.key, draft.tags)],
+            *(draft.stamp or Stamp(0, 0)),
+            envelope.VERSION,
+            self._latest(draft),
+            sealed.life,
+            sealed.dead_at,
+            draft.key,
+            digest(draft.key),
+            sealed.packed,
+            *draft.tags,
+        )
+
+    async def put(self, drafts: Sequence[Draft]) -> list[bool]:
+        """Store values as current now, or since their lease; False for an overtaken lease.
+
+        What was not acknowledged counts as deleted.
+        """
+        with self._clock.held([draft.key for draft in drafts]):
+            replies = await self._clock.run_all(
+                [functools.partial(self._put_command, draft) for draft in drafts]
+            )
+        kept = []
+        for draft, reply in zip(drafts, replies, strict=True):
+            kept.append(not draft.leased or reply[-1] == 1)
+            draft.stamp = self._clock.stamp_of(reply)
+        return kept
+
+    def _put_command(self, draft: Draft) -> Command:
+        commands = self._clock.commands
+        sealed = self._seal(draft, None)
+        if draft.leased and draft.stamp is not None:
+            return commands.offer(sealed, draft.stamp)
+        return commands.set(sealed, b"*")
+
+    async def swap(self, draft: Draft, expected: bytes) -> bool:
+        """Store a value as current now if the stored header is still the expected one."""
+        commands = self._clock.commands
+        with self._clock.held([draft.key]):
+            reply = await self._clock.run(
+                lambda: commands.set(self._seal(draft, None), expected), retry=False
+            )
+        if reply[0] == b"CHANGED":
+            return False
+        draft.stamp = self._clock.stamp_of(reply)
+        return True
+
+
+class ClusterWrites(Writes):
+    """Writes to a cluster: the clock's node first, then the value's."""
+
+    async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
+        kept = [draft for draft in drafts if self._is_current(draft)]
+        outcomes = await self._clock.placed([self._fill_command(draft) for draft in kept])
+        stored = {
+            id(draft): outcome == 1
+            for draft, outcome in zip(kept, outcomes or [0] * len(kept), strict=True)
+        }
+        return [stored.get(id(draft), False) for draft in drafts]
+
+    def _is_current(self, draft: Draft) -> bool:
+        """What the key clock would say on a single server, as far as this process knows it."""
+        stamp = draft.stamp or Stamp(0, 0)
+        judge = self._clock.replica.judge
+        return judge(draft.key, *stamp, draft.tags) is Verdict.VALID
+
+    def _fill_command(self, draft: Draft) -> Command:
+        return self._place(draft, draft.stamp or Stamp(0, 0), latest=str(self._latest(draft)))
+
+    def _place(
+        self, draft: Draft, stamp: Stamp, *, expected: bytes = b"*", below: str = "",
+        latest: str = "",
+    ) -> Command:  # fmt: skip
+        sealed = self._seal(draft, stamp)
+        return scripts.PLACE(
+            self._names.of_value(draft.key, draft.tags),
+            *stamp,
+            envelope.VERSION,
+            expected,
+            below,
+            sealed.life,
+            sealed.dead_at,
+            draft.key,
+            sealed.packed,
+            tombstone(draft.key, stamp),
+            self._clock.commands.tombstone_life,
+            latest,
+            *draft.tags,
+        )
+
+    async def put(self, drafts: Sequence[Draft]) -> list[bool]:
+        commands = self._clock.commands
+        with self._clock.held([draft.key for draft in drafts]):
+            for _ in range(ATTEMPTS):
+                replies = await self._clock.run_all(
+                    [
+                        functools.partial(commands.check, draft.key, draft.tags, draft.stamp)
+                        if draft.leased and draft.stamp is not None
+                        else functools.partial(commands.bump, (), (draft.key,))
+                        for draft in drafts
+                    ]
+                )
+                outcomes = await self._clock.placed(
+                    [
+                        self._second(draft, reply)
+                        for draft, reply in zip(drafts, replies, strict=True)
+                    ]
+                )
+                if outcomes is not None:
+                    return self._settle(drafts, replies, outcomes)
+        raise self._clock.lost()
+
+    def _second(self, draft: Draft, reply: list[Any]) -> Command:
+        """The second step: the value, or a tombstone where the lease was overtaken."""
+        stamp = self._clock.stamp_of(reply)
+        if not draft.leased:
+            return self._place(draft, stamp)
+        if reply[-1] == 1 and draft.stamp is not None:
+            return self._place(draft, stamp, below=str(draft.stamp.asof))
+        return scripts.BURY(
+            [self._names.value(draft.key)], *stamp, tombstone(draft.key, stamp),
+            self._clock.commands.tombstone_life,
+        )  # fmt: skip
+
+    def _settle(
+        self, drafts: Sequence[Draft], replies: Sequence[list[Any]], outcomes: Sequence[object]
+    ) -> list[bool]:
+        kept = []
+        for draft, reply, outcome in zip(drafts, replies, outcomes, strict=True):
+            kept.append(not draft.leased or (reply[-1] == 1 and outcome == 1))
+            draft.stamp = self._clock.stamp_of(reply)
+        return kept
+
+    async def swap(self, draft: Draft, expected: bytes) -> bool:
+        commands = self._clock.commands
+        with self._clock.held([draft.key]):
+            for _ in range(ATTEMPTS):
+                reply = await self._clock.run(
+                    functools.partial(commands.bump, (), (draft.key,)), retry=False
+                )
+                stamp = self._clock.stamp_of(reply)
+                command = self._place(draft, stamp, expected=expected)
+                outcomes = await self._clock.placed([command], retry=False)
+                if outcomes is not None:
+                    draft.stamp = stamp
+                    return bool(outcomes[0] == 1)
+        raise self._clock.lost()
