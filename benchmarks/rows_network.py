@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import redis
 
@@ -19,6 +21,7 @@ from benchmarks.harness import OURS, Figure, Result, Target, row
 from benchmarks.traces.reading import read
 
 _ACCESSES = 200_000
+_WARM = 200_000
 _UPDATES = 0.01
 _VALUE = "v" * 500
 _ENTRIES = 10_000
@@ -28,9 +31,11 @@ _PACED = "armature at 1,000 reads/s"
 
 @row("network")
 def network(bench: Bench) -> Result:
-    accesses = _accesses(bench)
-    near, seconds, hits = _replay(bench, accesses, l1=True)
-    far, _, _ = _replay(bench, accesses, l1=False)
+    warm = bench.size(_WARM)
+    trace = _trace(bench, warm + bench.size(_ACCESSES))
+    accesses = trace[warm:]
+    near, seconds, hits = _replay(bench, trace[:warm], accesses, l1=True)
+    far, _, _ = _replay(bench, trace[:warm], accesses, l1=False)
     idle = _trust(bench)
     paced = near + idle * max(0.0, len(accesses) / 1000 - seconds)
     source = "a synthetic Zipf trace" if bench.trace is None else f"`{bench.trace.name}`"
@@ -43,7 +48,7 @@ def network(bench: Bench) -> Result:
             for name, total in ((OURS, near), (_PACED, paced), (_FAR, far))
         },
         (Target("saved", 0.8, _FAR), Target("saved", 0.8, _FAR, _PACED)),
-        f"{len(accesses):,} accesses, of which {_UPDATES:.0%} invalidate the tag of the object, "
+        f"{len(accesses):,} accesses after {warm:,} that fill both tiers; of all of them {_UPDATES:.0%} invalidate the tag of the object, "
         "from another process; misses load and store. By the server's own count, that process and "
         f"all coherence traffic included. L1 answered {hits:.1%} of the reads. The replay went at "
         f"{len(accesses) / seconds:,.0f} reads a second; keeping trust costs {idle:,.0f} bytes a "
@@ -52,8 +57,7 @@ def network(bench: Bench) -> Result:
     )
 
 
-def _accesses(bench: Bench) -> list[str]:
-    count = bench.size(_ACCESSES)
+def _trace(bench: Bench, count: int) -> list[str]:
     if bench.trace is not None:
         return read(bench.trace, count)
     draw = random.Random(7)
@@ -67,26 +71,45 @@ def _tag(key: str) -> str:
     return key.rpartition(":")[0]
 
 
-def _replay(bench: Bench, accesses: Sequence[str], *, l1: bool) -> tuple[float, float, float]:
-    """Bytes, seconds and the part of the reads that L1 answered."""
+def _replay(
+    bench: Bench, warm: Sequence[str], accesses: Sequence[str], *, l1: bool
+) -> tuple[float, float, float]:
+    """Bytes, seconds and the part of the reads that L1 answered, once both tiers are warm."""
     bench.flush()
-    updates = random.Random(3)
-    with _open(bench, l1=l1) as store, redis.Redis.from_url(bench.url) as client:
+    draw = random.Random(3)
+    with (
+        _open(bench, l1=True) as tiered,
+        _open(bench, l1=l1) as other,
+        redis.Redis.from_url(bench.url) as client,
+        _Writer(bench.url) as writer,
+    ):
+        _run(tiered, warm, writer, draw)
+        store = tiered if l1 else other
         store.get("warm")
-        writer = _Writer(bench.url)
-        before, started = _bytes(client), time.perf_counter()
-        for key in accesses:
-            if updates.random() < _UPDATES:
-                writer.invalidate(_tag(key))
-            elif store.get(key) is None:
-                store.set(key, _VALUE, tags=(key.partition(":")[0], _tag(key)))
+        before, hits, started = _bytes(client), _l1_hits(store), time.perf_counter()
+        reads = _run(store, accesses, writer, draw)
         seconds = time.perf_counter() - started
         writer.close()
-        spent = _bytes(client) - before
-        tiers = store.stats().tiers
-        reads = sum(tier.hits for tier in tiers) + tiers[-1].misses
-        hits = tiers[0].hits / reads if l1 else 0.0
-    return spent, seconds, hits
+        return _bytes(client) - before, seconds, (_l1_hits(store) - hits) / reads
+
+
+def _run(
+    store: sync.CacheStore, accesses: Sequence[str], writer: _Writer, draw: random.Random
+) -> int:
+    """Read through; the number of reads."""
+    reads = 0
+    for key in accesses:
+        if draw.random() < _UPDATES:
+            writer.invalidate(_tag(key))
+            continue
+        reads += 1
+        if store.get(key) is None:
+            store.set(key, _VALUE, tags=(key.partition(":")[0], _tag(key)))
+    return reads
+
+
+def _l1_hits(store: sync.CacheStore) -> int:
+    return store.stats().tiers[0].hits
 
 
 def _trust(bench: Bench) -> float:
@@ -145,7 +168,20 @@ class _Writer:
         self._tags.flush()
 
     def close(self) -> None:
+        """Wait until everything is sent and acknowledged."""
         self._process.communicate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self.close()
 
 
 def write(url: str) -> None:

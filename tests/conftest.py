@@ -7,6 +7,9 @@ asyncio in debug mode. Warnings are errors, so a coroutine that nobody awaited f
     server             both of them in turn, as ids valkey9 and redis7
     server_url         the address of `server`
     start_server       starts a server of the same two kinds for one test, to kill, pause or flush
+    cluster, sentinel  one shared Cluster and one Sentinel set-up of each of the two kinds
+    start_cluster, start_sentinel
+                       start such a group for one test, to fail over or to move slots
     namespace          a name that no other test uses: shared servers are never flushed
 
 Tests that need Redis are deselected, with a line that says so, where there is no redis-server;
@@ -25,7 +28,13 @@ from typing import Any, Protocol
 import hypothesis
 import pytest
 
-from armature_cache.testing import RedisServer, find_redis, find_valkey
+from armature_cache.testing import (
+    ClusterServers,
+    RedisServer,
+    SentinelServers,
+    find_redis,
+    find_valkey,
+)
 from armature_cache.testing.options import Option
 
 _KINDS = ["valkey9", pytest.param("redis7", marks=pytest.mark.redis7)]
@@ -40,6 +49,22 @@ class StartServer(Protocol):
     """Starts a server that ends with the test."""
 
     def __call__(self, options: Mapping[str, Option] | None = None) -> RedisServer: ...
+
+
+class StartCluster(Protocol):
+    """Starts a Cluster that ends with the test."""
+
+    def __call__(
+        self, *, masters: int = 3, replicas: int = 1, options: Mapping[str, Option] | None = None
+    ) -> ClusterServers: ...
+
+
+class StartSentinel(Protocol):
+    """Starts a Sentinel set-up that ends with the test."""
+
+    def __call__(
+        self, *, replicas: int = 1, options: Mapping[str, Option] | None = None
+    ) -> SentinelServers: ...
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -98,6 +123,46 @@ def start_server(request: pytest.FixtureRequest) -> Iterator[StartServer]:
 
         def start(options: Mapping[str, Option] | None = None) -> RedisServer:
             own = RedisServer(binary=_binary(request.param), options=options)
+            return running.enter_context(own)
+
+        yield start
+
+
+# Nothing fails over in the shared groups, not even on a busy machine.
+@pytest.fixture(scope="session", params=_KINDS)
+def cluster(request: pytest.FixtureRequest) -> Iterator[ClusterServers]:
+    with ClusterServers(binary=_binary(request.param), node_timeout=30_000) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=_KINDS)
+def sentinel(request: pytest.FixtureRequest) -> Iterator[SentinelServers]:
+    with SentinelServers(binary=_binary(request.param), down_after=30_000) as running:
+        yield running
+
+
+@pytest.fixture(params=_KINDS)
+def start_cluster(request: pytest.FixtureRequest) -> Iterator[StartCluster]:
+    with contextlib.ExitStack() as running:
+
+        def start(
+            *, masters: int = 3, replicas: int = 1, options: Mapping[str, Option] | None = None
+        ) -> ClusterServers:
+            binary = _binary(request.param)
+            own = ClusterServers(masters=masters, replicas=replicas, binary=binary, options=options)
+            return running.enter_context(own)
+
+        yield start
+
+
+@pytest.fixture(params=_KINDS)
+def start_sentinel(request: pytest.FixtureRequest) -> Iterator[StartSentinel]:
+    with contextlib.ExitStack() as running:
+
+        def start(
+            *, replicas: int = 1, options: Mapping[str, Option] | None = None
+        ) -> SentinelServers:
+            own = SentinelServers(replicas=replicas, binary=_binary(request.param), options=options)
             return running.enter_context(own)
 
         yield start

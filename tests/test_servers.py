@@ -115,6 +115,48 @@ def test_port_that_another_server_won_is_given_up(
     assert first.running
 
 
+def test_bus_port_that_another_server_won_is_given_up(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+):
+    first = start_server()
+    good = [next(free_ports()) for _ in range(3)]
+    ports = iter([good[0], first.port, *good[1:]])
+    monkeypatch.setattr(servers_module, "free_ports", lambda: ports)
+    second = start_server({"cluster-enabled": True})
+    assert [second.port, second.bus_port] == good[1:]
+
+
+def test_commands_answer_in_python(start_server: StartServer):
+    server = start_server({"requirepass": "secret"})
+    assert server.command("SET", b"k\r\n", 1.5) == "OK"
+    assert server.command("GET", "k\r\n") == b"1.5"
+    assert server.command("EVAL", "return {1, {'a', ''}, {}, false}", 0) == [
+        1,
+        [b"a", b""],
+        [],
+        None,
+    ]
+    with pytest.raises(ServerError, match=r"^WRONGTYPE "):
+        server.command("LPUSH", "k\r\n", "v")
+    queued = [("MULTI",), ("STRLEN", "k\r\n"), ("LLEN", "k\r\n"), ("EXEC",)]
+    *_, (length, error) = server.commands(*queued)
+    assert length == 3
+    assert isinstance(error, ServerError)
+
+
+@pytest.mark.faults
+def test_commands_to_a_dead_or_paused_server(start_server: StartServer):
+    server = start_server()
+    server.pause()
+    assert server.paused
+    with pytest.raises(TimeoutError):
+        server.command("PING", timeout=0.05)
+    server.kill()
+    assert not server.paused
+    with pytest.raises(ConnectionRefusedError):
+        server.command("PING")
+
+
 def test_bad_option_shows_the_servers_words_and_leaves_nothing(
     start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, overload
 
@@ -376,11 +377,26 @@ class TaggedCache(CacheStore):
     ) -> None:
         run_ready(self._core.set_with_tags(key, value, tags, ttl, as_of=as_of, type=type))
 
-    def invalidate_tag(self, tag: str) -> None:
-        run_ready(self._core.invalidate_tag(tag))
+    def invalidate_tag(
+        self, tag: str, *, wait: bool = False, again_after: float | None = None
+    ) -> None:
+        run_ready(self._core.invalidate_tag(tag, wait=wait, again_after=again_after))
 
-    def invalidate_tags(self, tags: Tags) -> None:
-        run_ready(self._core.invalidate_tags(tags))
+    def invalidate_tags(
+        self, tags: Tags, *, wait: bool = False, again_after: float | None = None
+    ) -> None:
+        run_ready(self._core.invalidate_tags(tags, wait=wait, again_after=again_after))
+
+    @contextmanager
+    def deferred_invalidation(self) -> Iterator[None]:
+        block = self._core.deferred_invalidation()
+        run_ready(block.__aenter__())
+        try:
+            yield
+        except BaseException as error:
+            run_ready(block.__aexit__(type(error), error, error.__traceback__))
+            raise
+        run_ready(block.__aexit__(None, None, None))
 
     def get_keys_by_tag(self, tag: str, *, exact: bool = False) -> list[str]:
         return run_ready(self._core.get_keys_by_tag(tag, exact=exact))

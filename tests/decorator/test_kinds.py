@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from armature_cache.decorator import AsyncCachedFunction, CachedFunction, cache
-from armature_cache.errors import ConfigError
 from armature_cache.keys import CacheKeyWarning
-from armature_cache.stores.memory import InMemoryCache
 
 HERE = "tests.decorator.test_kinds"
 
@@ -229,7 +227,6 @@ def test_frameworks_that_look_into_partials_find_a_function():
     while isinstance(function, functools.partial):
         function = function.func
     assert inspect.isfunction(function)
-    assert inspect.isroutine(awaited)
 
 
 def test_functions_are_pickled_and_copied_by_reference():
@@ -288,71 +285,3 @@ class WithMeta(metaclass=Meta): ...
 
 def test_a_method_of_a_metaclass():
     assert WithMeta.of_class(1) == WithMeta.of_class(1) == ("WithMeta", 1)
-
-
-@pytest.mark.parametrize(
-    ("target", "advice"),
-    [
-        (Service, "decorate a function"),
-        (5, "options are given by name"),
-        ("user:{id}", "options are given by name"),
-        (Service().method.__wrapped__, "in the body of its class"),
-        (InMemoryCache(), r"@cache\(using=store\)"),
-        ([].append, "in the body of its class"),
-        (functools.partial(print), "no name to make keys of"),
-        (plain, "cached already"),
-    ],
-    ids=["class", "number", "text", "bound method", "bound builtin", "store", "partial", "twice"],
-)
-def test_what_cannot_be_cached(target, advice):
-    with pytest.raises(ConfigError, match=advice):
-        cache(target)
-
-
-def test_generators_cannot_be_cached():
-    def generator():
-        yield 1
-
-    async def async_generator():
-        yield 1
-
-    for function in (generator, async_generator, staticmethod(generator)):
-        with pytest.raises(ConfigError, match="return a list"):
-            cache(function)
-
-
-@pytest.mark.parametrize(
-    ("options", "field"),
-    [
-        ({"key": "{c}"}, "key"),
-        ({"key": ""}, "key"),
-        ({"key": 5}, "key"),
-        ({"tags": "{c}"}, "tags"),
-        ({"tags": 5}, "tags"),
-        ({"tags": [5]}, "tags"),
-        ({"tag": 5}, "tag"),
-        ({"ignore": "c"}, "ignore"),
-        ({"ignore": 5}, "ignore"),
-        ({"using": 5}, "using"),
-        ({"using": InMemoryCache}, "using"),
-        ({"using": InMemoryCache()}, "using"),
-    ],
-    ids=repr,
-)
-def test_options_are_checked_when_decorating(options, field):
-    with pytest.raises(ConfigError) as caught:
-        cache(**options)(lambda a: a)
-    assert caught.value.field == field
-
-
-def test_a_coroutine_function_that_is_not_known_as_one_is_refused():
-    async def hidden():
-        return 1
-
-    def looks_plain():
-        return hidden()
-
-    decorated: Any = cache(looks_plain)
-    with pytest.raises(ConfigError):
-        decorated()
-    assert not inspect.iscoroutinefunction(decorated)

@@ -1,24 +1,16 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
-import os
-import re
-import subprocess
-import sys
-import warnings
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from armature_cache.errors import CacheKeyError, ConfigError
-from armature_cache.keys import MAX_KEY_CHARS, CacheKeyWarning, CallKeys, Template
+from armature_cache.keys import MAX_KEY_CHARS, CallKeys, Template
 from tests.keys import key_shapes as shapes
 from tests.keys.test_values import identity, values
 
-ROOT = Path(__file__).parents[2]
 HERE = "tests.keys.test_call_keys"
 
 
@@ -28,22 +20,6 @@ def one(a):
 
 def mixed(a, /, b=2, *rest, c=3, **more):
     return a, b, rest, c, more
-
-
-class Service:
-    def __init__(self, tenant=None):
-        self.tenant = tenant
-
-    def get(self, a, b=2):
-        return a, b
-
-    def build(cls, a):  # noqa: N805 - a classmethod's function
-        return a
-
-
-class Keyed(Service):
-    def __cache_key__(self):
-        return self.tenant
 
 
 def keys_of(function, **options):
@@ -210,190 +186,8 @@ def test_an_attribute_in_a_template_is_read_each_time():
     assert keys.key((tenant,), {}) == "b"
 
 
-# -- what a method is called on ------------------------------------------------------------------
-
-
-def test_an_instance_without_a_key_stays_out_and_warns_once():
-    keys = keys_of(Service.get, receiver="self")
-    with pytest.warns(CacheKeyWarning, match="all instances share entries") as caught:
-        assert keys.key((Service(), 1), {}) == f"{HERE}:Service.get(a=1,b=2)"
-    assert len(caught) == 1
-    assert keys.key((Service("x"), 1), {}) == f"{HERE}:Service.get(a=1,b=2)"
-
-
-def test_a_template_that_names_no_attribute_of_self_warns_once():
-    keys = keys_of(Service.get, receiver="self", template="user:{}")
-    with pytest.warns(CacheKeyWarning, match="self.tenant"):
-        assert keys.key((Service(), 1), {}) == "user:1"
-    assert keys.key((Service(), 2), {}) == "user:2"
-
-
-def test_a_template_that_names_an_attribute_of_self():
-    keys = keys_of(Service.get, receiver="self", template="{self.tenant}:{a}")
-    assert keys.key((Service("x"), 1), {}) == "x:1"
-    assert keys.key((Service("y"), 1), {}) == "y:1"
-    assert keys.key((Keyed("z"), 1), {}) == "z:1"
-
-
-def test_ignore_self_accepts_that_instances_share():
-    keys = keys_of(Service.get, receiver="self", ignore=("self",))
-    assert keys.key((Service("x"), 1), {}) == keys.key((Keyed("y"), 1), {})
-
-
-def test_the_cache_key_of_an_instance_goes_in():
-    keys = keys_of(Service.get, receiver="self")
-    x, y = keys.key((Keyed("x"), 1), {}), keys.key((Keyed("y"), 1), {})
-    assert x == f"{HERE}:Service.get[{HERE}:Keyed<'x'>](a=1,b=2)"
-    assert x != y != keys.key((Keyed(1), 1), {})
-    assert keys.key((), {"self": Keyed("x"), "a": 1}) == x
-    template = keys_of(Service.get, receiver="self", template="user:{}")
-    assert template.key((Keyed("x|"), 1), {}) == "x%7C|user:1"
-
-
-def test_a_cache_key_without_a_stable_text():
-    with pytest.raises(CacheKeyError, match="'self'"):
-        keys_of(Service.get, receiver="self").key((Keyed(shapes.Session()), 1), {})
-
-
-def test_a_method_needs_something_to_be_called_on():
-    with pytest.raises(TypeError, match="self"):
-        keys_of(Service.get, receiver="self").key((), {"a": 1})
-
-
-def test_classes_stay_out_and_the_second_one_warns_once():
-    keys = keys_of(Service.build, receiver="cls")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        expected = keys.key((Service, 1), {})
-        assert keys.key((Service, 1), {}) == expected
-    with pytest.warns(CacheKeyWarning, match="all classes share entries"):
-        assert keys.key((Keyed, 1), {}) == expected
-    assert keys.key((Keyed, 1), {}) == expected
-    silent = keys_of(Service.build, receiver="cls", ignore=("cls",))
-    assert silent.key((Service, 1), {}) == silent.key((Keyed, 1), {})
-
-
-def test_a_template_may_name_the_class():
-    keys = keys_of(Service.build, receiver="cls", template="{cls}:{}")
-    assert keys.key((Service, 1), {}) == f"~type({HERE}%3AService):1"
-    assert keys.key((Keyed, 1), {}) != keys.key((Service, 1), {})
-
-
 def test_tag_templates_may_name_what_the_key_ignores():
     keys = keys_of(mixed, ignore=("a",))
     template = keys.template("{a}:{}", option="tags")
     assert isinstance(template, Template)
     assert template.fill(keys.parameters.bind((1, 2), {})) == "1:2"
-
-
-# -- names of functions --------------------------------------------------------------------------
-
-
-def test_functions_of_one_name_in_different_places_differ():
-    class Other:
-        def get(self, a, b=2):
-            return a, b
-
-    assert key(Other.get, 0, 1) != key(Service.get, 0, 1)
-
-
-def test_redefined_functions_and_lambdas_differ():
-    def define(body):
-        scope = {"__name__": "a_module_of_this_test"}
-        exec(body, scope)  # noqa: S102
-        return scope["f"]
-
-    first, second = define("def f(a): return a"), define("\ndef f(a): return -a")
-    assert key(first, 1) == "a_module_of_this_test:f(a=1)"
-    assert key(second, 1) == "a_module_of_this_test:f@2(a=1)"
-    assert key(define("\ndef f(a): return a + 1"), 1) == "a_module_of_this_test:f@2~2(a=1)"
-    assert key(define("def f(a): return a"), 1) == key(first, 1)  # a reload
-    pair = (lambda a: a, lambda a: -a)
-    assert key(pair[0], 1) != key(pair[1], 1)
-
-
-def factory(n, **more):
-    def inner(a):
-        return a, n, more and None
-
-    return inner
-
-
-def test_closures_are_told_apart_by_what_they_close_over():
-    def make(n):
-        def inner(a):
-            return a, n
-
-        return inner
-
-    assert key(make(1), 0) == key(make(1), 0)
-    assert key(make(1), 0) != key(make("1"), 0)
-    assert re.fullmatch(rf"{HERE}:.*make\.<locals>\.inner@\d+\[n=1\]\(a=0\)", key(make(1), 0))
-    for stable in (os, len, one, shapes.Session, shapes.Point(1)):
-        keys = keys_of(make(stable))
-        assert keys.key((0,), {}) == key(make(stable), 0)
-        assert keys.private_because_of is None
-
-
-@pytest.mark.parametrize("value", [shapes.Session(), [], {}, [].append, factory(1)], ids=repr)
-def test_closures_around_what_has_no_stable_text_share_with_none(value):
-    def make(around):
-        def inner(a):
-            return a, around
-
-        return inner
-
-    keys, twin = keys_of(make(value)), keys_of(make(value))
-    assert keys.key((0,), {}) == keys.key((0,), {})
-    assert keys.key((0,), {}) != twin.key((0,), {})
-    assert keys.private_because_of == "around"
-    ignoring = keys_of(make(value), ignore=("around",))
-    assert ignoring.key((0,), {}) == key(make(1), 0).replace("[around=1]", "")
-    assert ignoring.private_because_of is None
-    named = keys_of(make(value), template="{a}")
-    named.key((0,), {})
-    assert named.private_because_of is None
-
-
-def test_a_closure_around_itself_is_stable():
-    def make():
-        def loop(a):
-            return loop(a)
-
-        return loop
-
-    assert key(make(), 1) == key(make(), 1)
-
-
-SCRIPT = """
-from armature_cache.keys import CallKeys
-def f(a): return a
-print(CallKeys(f).key((1,), {}))
-"""
-
-
-def run(*command, cwd):
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-
-
-def test_scripts_are_told_apart_by_their_path(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    assert run("script.py", cwd=tmp_path) == f"{script.resolve()}:f(a=1)"
-    assert run("-m", "script", cwd=tmp_path) == "script:f(a=1)"
-    assert run("-c", SCRIPT, cwd=tmp_path) == "__main__:f@3(a=1)"
-    spec = importlib.util.spec_from_file_location("script", script)
-    assert spec is not None
-
-
-@pytest.mark.parametrize("target", [shapes.Session(), min], ids=["an object", "no signature"])
-def test_what_has_no_name_or_parameters(target):
-    with pytest.raises(ConfigError):
-        keys_of(target)

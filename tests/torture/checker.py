@@ -202,6 +202,8 @@ class Checker:
             end = math.inf if event.outcome == "unknown" else event.at
             line.claimed[version] = max(end, line.claimed.get(version, 0.0))
             line.history.append(event)
+            if event.outcome == "unknown":
+                line.kept = None
             if event.outcome == "acked":
                 line.close(event.at, claim.at, event.worker, text, acked=True)
                 line.kept = Kept(version, claim.at, event.at, claim.at + event.ttl)

@@ -100,9 +100,11 @@ class Counting:
         if event.window in self._over:
             return
         known = self._held[event.lock, event.window]
-        for other in known:
-            overlaps = event.since < other.until and other.since < event.until
-            if overlaps and event.certain and other.certain:
+        overlapping = [
+            other for other in known if event.since < other.until and other.since < event.until
+        ]
+        if event.certain and all(other.certain for other in overlapping):
+            for other in overlapping:
                 self._violated(
                     "lock",
                     f"{event.lock} was held by {event.worker} and {other.worker} at once",

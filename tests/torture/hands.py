@@ -140,7 +140,7 @@ class Hands:
         token = self.journal.token()
         since = self.journal.tell(Closing, token, op, objects)
         said = (await self.attempt(call)).said
-        local = said in {"unsent", "cancelled"} and not op.endswith("clear")
+        local = said in {"unsent", "cancelled"} and op != "clear"
         self.journal.tell(
             Closed, token, since, "acked" if said == "acked" else "unsent" if local else "unknown"
         )

@@ -15,6 +15,7 @@ from tests.torture.space import (
     PER_SPACE,
     SPACES,
     key_of,
+    members,
     tagged,
     tags_of,
     within,
@@ -66,7 +67,7 @@ async def get_strong(hands: Hands) -> str:
 
 async def get_many(hands: Hands) -> str:
     space, strong = _space(hands), hands.rng.random() < 0.3
-    objects = hands.rng.sample(range(space * PER_SPACE, (space + 1) * PER_SPACE), 4)
+    objects = hands.rng.sample(members(space), 4)
     start = began()
     call = hands.spaces[space].get_many(
         [key_of(obj) for obj in objects], consistency="strong" if strong else "bounded"
@@ -108,7 +109,7 @@ async def get_or_set_many(hands: Hands) -> str:
     space, strong = _space(hands), hands.rng.random() < 0.2
     first = space * PER_SPACE
     group = hands.rng.randrange(GROUPS)
-    objects = [obj for obj in range(first, first + PER_SPACE) if obj % GROUPS == group]
+    objects = [obj for obj in members(space) if obj % GROUPS == group]
     slow = hands.rng.choice((0.0, 0.0, 0.01, 0.2))
 
     async def load(keys: list[str]) -> dict[str, str]:
@@ -160,7 +161,7 @@ async def set_marked(hands: Hands) -> str:
     mark = cache.mark()
     value = hands.value(obj, hands.truth.read(obj))
     await hands.pause(hands.rng.choice((0.0, 0.01, 0.2)))
-    call = cache.set(key, value, tags=tags_of(obj), ttl=_ttl(hands), as_of=mark)
+    call = cache.set(key, value, tags=tags_of(obj), ttl=_LONG, as_of=mark)
     return (await hands.attempt(call)).said
 
 
@@ -187,7 +188,7 @@ async def set_known(hands: Hands) -> str:
 
 async def set_many(hands: Hands) -> str:
     space = _space(hands)
-    objects = hands.rng.sample(range(space * PER_SPACE, (space + 1) * PER_SPACE), 3)
+    objects = hands.rng.sample(members(space), 3)
     versions = {obj: hands.commit(obj) for obj in objects}
     tags = sorted({tag for obj in objects for tag in tags_of(obj)})
     items = {key_of(obj): hands.value(obj, version) for obj, version in versions.items()}
@@ -204,9 +205,12 @@ async def add(hands: Hands) -> str:
 
 
 async def expire(hands: Hands) -> str:
-    cache, key = hands.place(_object(hands))
-    ttl = hands.rng.choice((_LONG, _LONG, 0.2))
-    outcome = await hands.attempt(cache.expire(key, ttl))
+    obj = _object(hands)
+    cache, key = hands.place(obj)
+    token = hands.journal.token()
+    since = hands.journal.tell(Closing, token, "expire", (obj,))
+    outcome = await hands.attempt(cache.expire(key, hands.rng.choice((_LONG, _LONG, 0.2))))
+    hands.journal.tell(Closed, token, since, "unknown")
     return outcome.said
 
 
@@ -220,7 +224,7 @@ async def delete(hands: Hands) -> str:
 
 async def delete_many(hands: Hands) -> str:
     space = _space(hands)
-    objects = hands.rng.sample(range(space * PER_SPACE, (space + 1) * PER_SPACE), 3)
+    objects = hands.rng.sample(members(space), 3)
     for obj in objects:
         hands.commit(obj)
     call = hands.spaces[space].delete_many([key_of(obj) for obj in objects])
@@ -250,10 +254,8 @@ async def _clear(hands: Hands, space: int) -> str:
     objects = within(space)
     for obj in hands.rng.sample(objects, 5):
         hands.commit(obj)
-    op = "namespace clear" if space else "clear"
-    if space:
-        return await hands.close("clear of a namespace", objects, hands.spaces[space].clear())
-    return await hands.close(op, objects, hands.cache.clear())
+    op = "clear of a namespace" if space else "clear"
+    return await hands.close(op, objects, hands.spaces[space].clear())
 
 
 async def clear(hands: Hands) -> str:

@@ -41,14 +41,18 @@ def tags_of(obj: int) -> list[str]:
 
 
 def tagged(space: int, tags: list[str]) -> tuple[int, ...]:
-    """The objects of a namespace that carry one of these tags."""
-    return tuple(obj for obj in within(space) if set(tags) & set(tags_of(obj)))
+    """The objects that carry one of these tags; the tags of a namespace are its own."""
+    return tuple(obj for obj in members(space) if set(tags) & set(tags_of(obj)))
+
+
+def members(space: int) -> tuple[int, ...]:
+    """The objects of a namespace, or of the root itself."""
+    return tuple(range(space * PER_SPACE, (space + 1) * PER_SPACE))
 
 
 def within(space: int) -> tuple[int, ...]:
-    """The objects that clearing a namespace reaches; the root's reaches all."""
-    first = space * PER_SPACE
-    return tuple(range(OBJECTS)) if space == 0 else tuple(range(first, first + PER_SPACE))
+    """The objects that clearing reaches: the root's reaches all."""
+    return members(space) if space else tuple(range(OBJECTS))
 
 
 def name_of(obj: int) -> str:

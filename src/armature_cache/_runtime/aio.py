@@ -47,6 +47,22 @@ class _Task(Generic[T]):
                 task.cancel()
 
 
+class _LaterTask:
+    __slots__ = ("_handle", "_task", "_work")
+
+    def __init__(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+        self._handle = asyncio.get_running_loop().call_later(seconds, self._start)
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def take(self) -> bool:
+        self._handle.cancel()
+        return self._task is None
+
+
 class AsyncRuntime:
     """Waits on the running event loop."""
 
@@ -66,6 +82,9 @@ class AsyncRuntime:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> _LaterTask:
+        return _LaterTask(seconds, work)
 
     async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
         if len(works) == 1:

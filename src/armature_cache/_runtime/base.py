@@ -27,6 +27,14 @@ class Shared(Protocol[T_co]):
         ...
 
 
+class Later(Protocol):
+    """Work that is to run after a while."""
+
+    def take(self) -> bool:
+        """Take the work back; False if it has begun."""
+        ...
+
+
 class Runtime(Protocol):
     """How this face waits."""
 
@@ -46,6 +54,10 @@ class Runtime(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
+        ...
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Later:
+        """Run `work` after a while, in the background; an error in it is the work's own affair."""
         ...
 
     async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, TypeVar, cast
 
+from armature_cache._runtime.background import pause, start_daemon
 from armature_cache._runtime.ready import run_ready
 from armature_cache.errors import ConfigError, LoadCancelled
 
@@ -50,6 +50,26 @@ class _Turn(Generic[T]):
             self._done.set()
 
 
+class _LaterThread:
+    __slots__ = ("_begun", "_taken", "_work")
+
+    def __init__(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+        self._begun = threading.Lock()
+        self._taken = threading.Event()
+        start_daemon("armature-cache-later", lambda: self._wait(seconds))
+
+    def _wait(self, seconds: float) -> None:
+        self._taken.wait(seconds)
+        if self._begun.acquire(blocking=False):
+            run_ready(self._work())
+
+    def take(self) -> bool:
+        taken = self._begun.acquire(blocking=False)
+        self._taken.set()
+        return taken
+
+
 class BlockingRuntime:
     """Waits by blocking the calling thread."""
 
@@ -74,7 +94,10 @@ class BlockingRuntime:
         return result
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        pause(seconds)
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> _LaterThread:
+        return _LaterThread(seconds, work)
 
     async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
         outcomes: list[T | Exception] = []

@@ -31,6 +31,10 @@ class Clock(Protocol):
         """
         ...
 
+    async def settle(self) -> None:
+        """Wait until no process can serve what was invalid before this call."""
+        ...
+
     def declare_bound(self, bound: float) -> None:
         """Say that readers trust the replica for `bound` seconds after a sync."""
         ...

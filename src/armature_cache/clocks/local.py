@@ -19,6 +19,9 @@ class LocalClock:
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
         """Nothing to do: the replica is the clock."""
 
+    async def settle(self) -> None:
+        """Nothing to wait for: nobody else reads this clock."""
+
     def declare_bound(self, bound: float) -> None:
         """Nothing to do: the replica is always trusted."""
 

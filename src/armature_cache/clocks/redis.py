@@ -64,7 +64,7 @@ class RedisClock(RedisSync):
             await self.flush()
             done = await self._send(job)
         except BaseException as error:
-            self.replica.unsent.append(job)
+            self.replica.owe(job)
             if isinstance(error, BackendError):
                 raise InvalidationError(
                     f"the invalidation was not acknowledged and stays queued: {error}",
@@ -88,19 +88,23 @@ class RedisClock(RedisSync):
             self.replica.drop(job.marks)
             raise
         except BaseException:
-            self.replica.unsent.append(job)
+            self.replica.owe(job)
             raise
         self.replica.drop(job.marks)
 
     async def flush(self) -> None:
         """Send again what was not acknowledged, before anything is read."""
         replica = self.replica
-        while replica.unsent:
-            job = replica.unsent[0]
+        if replica.restart_owed:
+            await self.resync(restart=True)
+            replica.restart_owed = False
+        while replica.owed:
+            job = replica.owed[0]
             await self._send(job)
-            if replica.unsent and replica.unsent[0] is job:
-                del replica.unsent[0]
-                replica.drop(job.marks)
+            replica.paid(job)
+
+    async def settle(self) -> None:
+        await self._runtime.sleep(self.replica.largest_bound / 1_000_000)
 
     async def _send(self, job: Unsent) -> tuple[Stamp, list[bytes]]:
         heads: list[bytes] = []
@@ -118,7 +122,7 @@ class RedisClock(RedisSync):
             reply = await self.run(functools.partial(self.commands.bump, tags, keys))
             stamp = self.stamp_of(reply)
             if not self._names.clustered or not keys:
-                return stamp, reply[7]
+                return stamp, reply[8]
             heads = await self._bury(keys, stamp)
             if heads is not None:
                 return stamp, heads

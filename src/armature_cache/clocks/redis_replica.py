@@ -6,12 +6,15 @@ import math
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache.clocks.replica import Replica
 
 if TYPE_CHECKING:
     from armature_cache.clocks.hints import Listener
+
+
+MOST_OWED: Final = 100_000
 
 
 class Unsent(NamedTuple):
@@ -28,19 +31,23 @@ class ServerReplica(Replica):
     __slots__ = (
         "declared_bound",
         "declared_ttl",
+        "largest_bound",
         "listener",
+        "owed",
+        "restart_owed",
         "run_id",
         "runs",
         "server_ahead",
         "server_behind",
         "shortest_bound",
         "syncs",
-        "unsent",
     )
 
     def __init__(self) -> None:
         super().__init__()
-        self.unsent: list[Unsent] = []
+        self.owed: list[Unsent] = []
+        self.restart_owed = False
+        self.largest_bound = 0
         self.listener: weakref.ref[Listener] | None = None
         self.run_id = ""
         self.runs: frozenset[str] = frozenset()
@@ -51,11 +58,39 @@ class ServerReplica(Replica):
         self.server_ahead = self.server_behind = 0.0
 
     def reset_after_fork(self) -> None:
-        self.unsent = []
+        self.owed, self.restart_owed = [], False
         listener = self.listener() if self.listener is not None else None
         if listener is not None:
             listener.reset_after_fork()
         super().reset_after_fork()
+
+    @property
+    def owing(self) -> int:
+        """How many tags and keys were invalidated without an acknowledgement."""
+        return sum(len(job.tags) + len(job.keys) for job in self.owed) + self.restart_owed
+
+    def owe(self, job: Unsent) -> None:
+        """Keep an invalidation that was not acknowledged, to be sent again.
+
+        Beyond `MOST_OWED` tags and keys the debt becomes one restart of the clock, which makes
+        every entry invalid: it stays bounded, and nothing is forgotten.
+        """
+        with self._lock:
+            self.owed.append(job)
+            if self.owing <= MOST_OWED:
+                return
+            jobs, self.owed, self.restart_owed = self.owed, [], True
+            self.forget()
+        for old in jobs:
+            self.drop(old.marks)
+
+    def paid(self, job: Unsent) -> None:
+        """An invalidation has been acknowledged after all."""
+        with self._lock:
+            if job not in self.owed:
+                return
+            self.owed.remove(job)
+        self.drop(job.marks)
 
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
         """Estimate the server's wall clock, in ms, as an upper and a lower offset."""

@@ -69,7 +69,7 @@ class RedisSync:
     def trusted(self, bound: float) -> bool:
         """Whether the last successful sync was sent within `bound` seconds."""
         replica = self.replica
-        return self._time() - replica.synced_at < bound and not replica.unsent
+        return self._time() - replica.synced_at < bound and not replica.owed
 
     def sync_commands(self) -> tuple[Stamp, list[Command]]:
         """Where this replica stands, and the pipeline that reads everything after it.
@@ -106,6 +106,7 @@ class RedisSync:
             await self.resync()
             return known.asof if known.epoch == replica.epoch else 0
         replica.run_id, replica.runs = answer.run_id, reply.runs
+        replica.largest_bound = reply.bound
         replica.note_time(reply.micros, answer.sent_at, answer.received_at)
         return reply.delta.last if not self.clustered else known.asof
 
@@ -137,6 +138,7 @@ class RedisSync:
             replica.note_time(state.micros, answer.sent_at, answer.received_at)
             if replica.merge(state.delta, answer.sent_at):
                 replica.run_id, replica.runs = state.run_id, state.runs
+                replica.largest_bound = state.bound
                 await self._backfill()
                 return
         raise BackendUnavailable(
@@ -187,7 +189,7 @@ class RedisSync:
         """
         if not self.replica.epoch:
             await self.ensure(bound)
-        elif self.replica.unsent:
+        elif self.replica.owed:
             await self.flush()
         if not strong and self.trusted(bound):
             seen, runs = self.replica.last, self.replica.runs

@@ -61,7 +61,7 @@ def read_resync(reply: list[Any]) -> SyncReply:
         keys=plain(members(reply[8])),
     )
     runs = frozenset((run_id, *map(text, reply[9])))
-    return SyncReply(delta, run_id, runs, 0, 0, int(micros))
+    return SyncReply(delta, run_id, runs, int(text(reply[10])), int(text(reply[11])), int(micros))
 
 
 def read_bump(reply: list[Any]) -> Delta:

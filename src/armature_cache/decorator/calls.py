@@ -90,21 +90,22 @@ class Calls:
             return Slot(check_face(self._options.using, self.face, self.keys.name))
         return default_slot(self.face) if self._receiver is None else Slot()
 
-    def locate(self, args: Arguments) -> Store:
-        """The store of a call: the one given, the receiver's `cache`, or the default.
+    def locate(self, first: object = None) -> Store:
+        """The store of a call: the one given, the `cache` of its receiver, or the default.
 
         Raises `ConfigError` for a store of the other face.
         """
         if self.slot.store is not None:
             return self.slot.store
-        if self.has_receiver and args:
-            candidate: Any = getattr(args[0], "cache", None)
+        if self.has_receiver:
+            candidate: Any = getattr(first, "cache", None)
             if type(candidate) is self._store_class:
-                return candidate  # type: ignore[no-any-return]
+                found: Store = candidate
+                return found
             if face_of(candidate) is not None:
-                check_face(candidate, self.face, self.keys.name, call="self.cache = ")
+                found = check_face(candidate, self.face, self.keys.name, call="self.cache = ")
                 self._store_class = type(candidate)
-                return candidate  # type: ignore[no-any-return]
+                return found
         return get_default_cache(self.face)
 
     def tags(self, args: Arguments, kwargs: Named) -> tuple[str, ...]:

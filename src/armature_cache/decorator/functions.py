@@ -146,13 +146,13 @@ class CachedFunction(_Cached[P, R]):
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Delete the entry of exactly this call; whether there was one."""
         given = self._given(args)
-        store = self._calls.locate(given)
+        store = self._calls.locate(*given[:1])
         return bool(store.delete(self._calls.key(given, kwargs)))
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, whatever is cached, and cache and return its result."""
         given, calls = self._given(args), self._calls
-        store = calls.locate(given)
+        store = calls.locate(*given[:1])
         result: R = store.refresh(
             calls.key(given, kwargs),
             Run(calls, given, kwargs),
@@ -185,13 +185,13 @@ class AsyncCachedFunction(_Cached[P, R]):
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Delete the entry of exactly this call; whether there was one."""
         given = self._given(args)
-        store = self._calls.locate(given)
+        store = self._calls.locate(*given[:1])
         return bool(await store.delete(self._calls.key(given, kwargs)))
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, whatever is cached, and cache and return its result."""
         given, calls = self._given(args), self._calls
-        store = calls.locate(given)
+        store = calls.locate(*given[:1])
         result: R = await store.refresh(
             calls.key(given, kwargs),
             AsyncRun(calls, given, kwargs),

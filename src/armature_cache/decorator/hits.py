@@ -13,27 +13,34 @@ _Known = tuple[Store | None, int, type | None]
 """A store, and the type id and class of a value of it that was found to fit."""
 
 _NOTHING: _Known = (None, 0, None)
+_NONE: Any = object()
+"""In place of a positional argument that a call does not have."""
 
 
-def sync_call(calls: Calls) -> Callable[..., Any]:
+def sync_call(calls: Calls) -> Callable[..., Any]:  # noqa: C901 - a hit, written out
     """The call of a plain function."""
     known = _NOTHING
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(  # noqa: C901
+        first: Any = _NONE, second: Any = _NONE, /, *rest: Any, **kwargs: Any
+    ) -> Any:
         nonlocal known
         store = calls.slot.store
         if store is None:
-            store = calls.locate(args)
+            store = calls.locate(first)
         key = None
-        if calls.plain is not None and not kwargs:
-            own = args[1:] if calls.has_receiver else args
-            for arg in own:
-                if type(arg) not in PLAIN:
-                    break
-            else:
-                key = calls.plain.get(own)
+        plain = calls.plain
+        if plain is not None and not rest and not kwargs:
+            if second is _NONE:
+                if type(first) in PLAIN and not calls.has_receiver:
+                    key = plain.get(first)
+            elif type(second) in PLAIN:
+                if calls.has_receiver:
+                    key = plain.get(second)
+                elif type(first) in PLAIN:
+                    key = plain.get((first, second))
         if key is None:
-            key = calls.key(args, kwargs)
+            key = calls.key(_arguments(first, second, rest), kwargs)
         entry = store._peek(key)
         if entry is not None:
             value = entry.value
@@ -49,30 +56,37 @@ def sync_call(calls: Calls) -> Callable[..., Any]:
                 known = (store, entry.type_id, value.__class__)
                 calls.hits += 1
                 return value
-        return _load(calls, store, key, args, kwargs)
+        return _load(calls, store, key, _arguments(first, second, rest), kwargs)
 
     return call
 
 
-def async_call(calls: Calls) -> Callable[..., Coroutine[Any, Any, Any]]:
+def async_call(  # noqa: C901 - a hit, written out
+    calls: Calls,
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     """The call of a coroutine function."""
     known = _NOTHING
 
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(  # noqa: C901
+        first: Any = _NONE, second: Any = _NONE, /, *rest: Any, **kwargs: Any
+    ) -> Any:
         nonlocal known
         store = calls.slot.store
         if store is None:
-            store = calls.locate(args)
+            store = calls.locate(first)
         key = None
-        if calls.plain is not None and not kwargs:
-            own = args[1:] if calls.has_receiver else args
-            for arg in own:
-                if type(arg) not in PLAIN:
-                    break
-            else:
-                key = calls.plain.get(own)
+        plain = calls.plain
+        if plain is not None and not rest and not kwargs:
+            if second is _NONE:
+                if type(first) in PLAIN and not calls.has_receiver:
+                    key = plain.get(first)
+            elif type(second) in PLAIN:
+                if calls.has_receiver:
+                    key = plain.get(second)
+                elif type(first) in PLAIN:
+                    key = plain.get((first, second))
         if key is None:
-            key = calls.key(args, kwargs)
+            key = calls.key(_arguments(first, second, rest), kwargs)
         entry = store._peek(key)
         if entry is not None:
             value = entry.value
@@ -88,9 +102,15 @@ def async_call(calls: Calls) -> Callable[..., Coroutine[Any, Any, Any]]:
                 known = (store, entry.type_id, value.__class__)
                 calls.hits += 1
                 return value
-        return await _load_async(calls, store, key, args, kwargs)
+        return await _load_async(calls, store, key, _arguments(first, second, rest), kwargs)
 
     return call
+
+
+def _arguments(first: Any, second: Any, rest: Arguments) -> Arguments:
+    if second is _NONE:
+        return () if first is _NONE else (first,)
+    return (first, second, *rest)
 
 
 def _load(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from armature_cache.errors import CacheKeyError
 from armature_cache.keys.binding import Arguments, Parameters, Receiver
@@ -14,6 +14,8 @@ from armature_cache.keys.names import type_name
 from armature_cache.keys.origin import Origin, closure_names
 from armature_cache.keys.templates import Template, key_text
 from armature_cache.keys.values import Unkeyable, cache_key_of, render
+
+_PARTS: Final = 256
 
 
 class CacheKeyWarning(RuntimeWarning):
@@ -192,7 +194,7 @@ class CallKeys:
             else:
                 part = f"[{type_name(kind)}<{render(said)}>]"
             if type(said) in PLAIN:
-                if len(self._parts) >= 256:
+                if len(self._parts) >= _PARTS:
                     self._parts.clear()
                 self._parts[kind, said] = part
         return part

@@ -6,15 +6,15 @@ import datetime
 import decimal
 import enum
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from armature_cache.keys.binding import Arguments, Used
 from armature_cache.keys.length import is_shortened
 
 _REMEMBERED: Final = 4096
-_USED: Final = ("",)
-"""In place of the names of arguments, where only some of the positional ones count."""
+_PART, _NAMED, _TYPED, _REST = object(), object(), object(), object()
+"""Marks of what calls are known by; none of them is ever an argument."""
 
 PLAIN: Final = frozenset({str, int, bytes, type(None), uuid.UUID, datetime.date})
 """Exact types: a value of one never equals a value of another one."""
@@ -58,10 +58,11 @@ def remembered(
 ) -> KeyFunction:
     """The same function, which remembers 4,096 keys of calls with plain arguments in `known`.
 
-    `used` are the arguments that keys are made of, where these are not all. Where they are, a
-    call of positional arguments of the types `PLAIN` is known by the tuple of these.
+    `used` are the arguments that keys are made of, where these are not all. Where they are, and
+    all are of the types `PLAIN` and positional, a call is known by its argument, if it has one,
+    or by the tuple of them.
     """
-    least, most, positions = used or Used(1, 0, ())
+    identify = _identify if used is None else _identify_by(used)
 
     def key(
         args: Arguments,
@@ -70,52 +71,59 @@ def remembered(
         target: object = None,
         /,
     ) -> str:
-        call: object
-        if kwargs:
-            call = _identity((*args, *kwargs.values()), kwargs)
-        elif least <= len(args) <= most:
-            call = _identity_of_used(tuple([args[position] for position in positions]))
-        else:
-            call = args
-            for arg in args:
-                if type(arg) not in PLAIN:
-                    call = _identity(args, kwargs)
-                    break
+        call = identify(args, kwargs)
         if call is None:
             return compute(args, kwargs, part, target)
         if part:
-            call = (part, call)
+            call = (_PART, part, call)
         found = known.get(call)
         if found is None:
             found = compute(args, kwargs, part, target)
-            _remember(known, call, found)
+            if not is_shortened(found):
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[call] = found
         return found
 
     return key
 
 
-def _remember(known: dict[object, str], call: object, key: str) -> None:
-    if not is_shortened(key):
-        if len(known) >= _REMEMBERED:
-            known.clear()
-        known[call] = key
+def _identify(args: Arguments, kwargs: Mapping[str, object]) -> object:
+    """What tells this call from all others, or None if an argument is not a plain value."""
+    if kwargs:
+        return _identify_named((*args, *kwargs.values()), kwargs)
+    for arg in args:
+        if type(arg) not in PLAIN:
+            return _identify_typed(args)
+    return args[0] if len(args) == 1 and args[0] is not None else args
 
 
-def _identity_of_used(values: Arguments) -> object:
+def _identify_named(values: Arguments, names: Iterable[str]) -> object:
     for value in values:
         if type(value) not in PLAIN:
-            return _identity(values, _USED)
-    return (values,)
+            typed = _identify_typed(values)
+            return None if typed is None else (_NAMED, typed, *names)
+    return (_NAMED, values, *names)
 
 
-def _identity(values: Arguments, names: Iterable[str]) -> object:
-    """What tells this call from all others, or None if an argument is not a plain value.
-
-    It never equals a tuple of plain arguments: its first item is a tuple.
-    """
+def _identify_typed(values: Arguments) -> object:
     types = tuple(map(type, values))
-    if PLAIN.issuperset(types):
-        return (values, *names)
     if not _PLAIN_BY_TYPE.issuperset(types) or (float in types and 0.0 in values):
         return None
-    return (values, types, *names)
+    return (_TYPED, values, types)
+
+
+def _identify_by(used: Used) -> Callable[[Arguments, Mapping[str, object]], object]:
+    least, most, positions = used
+
+    def identify(args: Arguments, kwargs: Mapping[str, object]) -> object:
+        if kwargs or not least <= len(args) <= most:
+            rest = _identify(args, kwargs)
+            return None if rest is None else (_REST, rest)
+        values = tuple([args[position] for position in positions])
+        for value in values:
+            if type(value) not in PLAIN:
+                return _identify_typed(values)
+        return values
+
+    return identify

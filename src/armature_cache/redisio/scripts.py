@@ -125,7 +125,7 @@ local function finish(s, added)
     redis.call(ARGV[9] == '1' and 'SPUBLISH' or 'PUBLISH', ARGV[4], digits(s.q))
   end
   return {s.E, digits(s.cursor), digits(s.q), s.F, s.keys.F,
-    delta(KEYS[1], s.cursor), delta(KEYS[2], s.cursor)}
+    delta(KEYS[1], s.cursor), delta(KEYS[2], s.cursor), s.B or '0'}
 end
 """
 
@@ -224,7 +224,7 @@ if reset and ARGV[6] ~= '' then
   redis.call(#ARGV > 7 and 'SPUBLISH' or 'PUBLISH', ARGV[6], digits(S))
 end
 return {run, digits(E), digits(cursor), digits(S), s.F, ks.F, digits(now),
-  delta(c, cursor), delta(k, cursor), listed}
+  delta(c, cursor), delta(k, cursor), listed, s.B or '0', s.T or '0'}
 """
 )
 """Read the clock with authority: declares, repairs, and resets it when it cannot be trusted."""

@@ -153,7 +153,12 @@ class RedisCache(RedisEntries):
         return f"<RedisCache {self._port.backend} namespace={self.config.namespace!r}>"
 
     def _snapshot(self) -> CacheStats:
-        return snapshot("redis", self.counters, syncs=self._replica.syncs)
+        return snapshot(
+            "redis",
+            self.counters,
+            syncs=self._replica.syncs,
+            pending_invalidations=self._replica.owing,
+        )
 
     async def _ping(self) -> None:
         checked(await self._port.send([("PING",)]), self._port.backend)
@@ -168,14 +173,14 @@ class RedisCache(RedisEntries):
             await self._port.aclose()
 
     async def _flush(self) -> None:
-        unsent = list(self._replica.unsent)
+        owed = list(self._replica.owed)
         try:
             await self.clock.flush()
         except BackendError as error:
             raise InvalidationError(
                 f"closed with invalidations that were not acknowledged: {error}",
-                tags=tuple(tag for job in unsent for tag in job.tags),
-                keys=tuple(key for job in unsent for key in job.keys),
+                tags=tuple(tag for job in owed for tag in job.tags),
+                keys=tuple(key for job in owed for key in job.keys),
             ) from error
 
     def _blocking(self) -> Self:

@@ -52,8 +52,10 @@ class CacheStats:
     `load_errors` count loaders run and failed, `sets` values stored, `refused` fills that came
     too late, `born_stale` those that were dead when they arrived, `undecodable` stored bytes that
     made a miss, `errors` failures of the shared store, `stale_served` reads answered beyond trust
-    by `on_l2_down="serve_stale"`. `entries` and `weight` (bytes, where they are counted) are what
-    is resident now, `evictions` and `expirations` what left. `tiers` are the tiers' own, L1 first.
+    by `on_l2_down="serve_stale"`, `syncs` readings of the shared store's clock in this process,
+    `pending_invalidations` tags and keys that it has not acknowledged yet. `entries` and `weight`
+    (bytes, where they are counted) are what is resident now, `evictions` and `expirations` what
+    left. `tiers` are the tiers' own, L1 first.
     """
 
     name: str
@@ -70,6 +72,7 @@ class CacheStats:
     stale_served: int = 0
     errors: int = 0
     syncs: int = 0
+    pending_invalidations: int = 0
     entries: int | None = None
     weight: int | None = None
     evictions: int = 0

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
+from armature_cache.config import check_seconds
 from armature_cache.options import TTL, check_key, check_tag, check_tags
+from armature_cache.stores import deferral
 from armature_cache.stores.namespaced import NamespacedCache
+from armature_cache.stores.repeats import Repeats
 from armature_cache.stores.wrapper import Wrapper
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ class TaggedCache(Wrapper):
     def _wrap(self) -> None:
         super()._wrap()
         self.supports_tags = True
+        self._repeats = Repeats(self.runtime, self._invalidate)
 
     async def set_with_tags(
         self,
@@ -39,25 +43,55 @@ class TaggedCache(Wrapper):
         """Store a value with tags: `set(key, value, tags=tags, ttl=ttl)`."""
         await self.set(key, value, tags=tags, ttl=ttl, as_of=as_of, type=type)
 
-    async def invalidate_tag(self, tag: str) -> None:
+    async def invalidate_tag(
+        self, tag: str, *, wait: bool = False, again_after: float | None = None
+    ) -> None:
         """Invalidate every entry that carries this tag, in every process.
 
-        Here at once, elsewhere within the staleness bound after this returns. Raises
-        `InvalidationError` when the shared store did not acknowledge; the tag is dead in this
-        process then, and is sent again with the next contact.
-        """
-        await self._invalidate_all((check_tag(tag),))
+        Here at once, elsewhere within the staleness bound after this returns. `wait=True` returns
+        only when no process can serve the old entries any more: after the largest bound that any
+        process has declared. `again_after` repeats the invalidation in the background after so
+        many seconds, for loads that read from a lagging database replica meanwhile; it is sent at
+        once when the cache is closed before.
 
-    async def invalidate_tags(self, tags: str | Iterable[str]) -> None:
+        Raises `InvalidationError` when the shared store did not acknowledge; the tag is dead in
+        this process then, and is sent again with the next contact.
+        """
+        await self._invalidate_all((check_tag(tag),), wait=wait, again_after=again_after)
+
+    async def invalidate_tags(
+        self, tags: str | Iterable[str], *, wait: bool = False, again_after: float | None = None
+    ) -> None:
         """Invalidate every entry that carries any of these tags; see `invalidate_tag`."""
         named = check_tags(tags)
         if named:
-            await self._invalidate_all(named)
+            await self._invalidate_all(named, wait=wait, again_after=again_after)
 
-    async def _invalidate_all(self, tags: tuple[str, ...]) -> None:
+    async def _invalidate_all(
+        self, tags: tuple[str, ...], *, wait: bool, again_after: float | None
+    ) -> None:
+        delay = None if again_after is None else check_seconds("again_after", again_after)
+        if deferral.defer(self, tags):
+            return
         leases.withdraw_all(self.clock.replica)
-        await self._invalidate(tags)
         self.counters.invalidations += len(tags)
+        if delay is not None:
+            self._repeats.schedule(delay, tags)
+        await self._invalidate(tags)
+        if wait:
+            await self.clock.settle()
+
+    def deferred_invalidation(self) -> deferral.Deferral:
+        """Hold back invalidations of tags until the block ends; none are sent after an exception.
+
+        For a database transaction: `async with cache.deferred_invalidation(), transaction:`. The
+        tags of the block go out in one call, once; blocks within add to the outermost one.
+        """
+        return deferral.Deferral(self)
+
+    async def _close(self) -> None:
+        await self._repeats.run_all()
+        await super()._close()
 
     async def get_keys_by_tag(self, tag: str, *, exact: bool = False) -> list[str]:
         """The keys of valid entries that carry this tag, sorted.

@@ -347,6 +347,7 @@ class TieredCache(CacheStore):
             errors=mine.errors + far.errors,
             undecodable=far.undecodable,
             syncs=far.syncs,
+            pending_invalidations=far.pending_invalidations,
             tiers=tiers,
         )
 

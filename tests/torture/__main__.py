@@ -1,0 +1,67 @@
+"""`python -m tests.torture`: many processes, many faults, every read checked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.torture import report
+from tests.torture.faults import KINDS
+from tests.torture.mutate import MUTATIONS
+from tests.torture.run import Options, Unfinished, torture
+from tests.torture.topology import SERVERS, TOPOLOGIES
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--server", choices=SERVERS, default="valkey")
+    parser.add_argument("--topology", choices=TOPOLOGIES, default="standalone")
+    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=4, help="at least 4 for every kind")
+    parser.add_argument("--tasks", type=int, default=3, help="tasks or threads of each worker")
+    parser.add_argument("--pace", type=float, default=0.004, help="mean rest of a task, seconds")
+    parser.add_argument("--bound", type=float, default=0.1, help="staleness bound, seconds")
+    parser.add_argument("--timeout", type=float, default=0.5, help="operation timeout, seconds")
+    parser.add_argument(
+        "--faults", default="all", help=f"all, none, or some of: {', '.join(KINDS)}"
+    )
+    parser.add_argument("--no-forks", action="store_true")
+    parser.add_argument("--mutate", choices=list(MUTATIONS), default=None)
+    said = parser.parse_args()
+    faults = {"all": tuple(KINDS), "none": ()}.get(
+        said.faults, tuple(name.strip() for name in said.faults.split(","))
+    )
+    if unknown := set(faults) - set(KINDS):
+        parser.error(f"unknown faults: {sorted(unknown)}")
+    return Options(
+        server=said.server,
+        topology=said.topology,
+        seconds=said.seconds if said.minutes is None else said.minutes * 60,
+        seed=said.seed,
+        workers=said.workers,
+        tasks=said.tasks,
+        pace=said.pace,
+        bound=said.bound,
+        timeout=said.timeout,
+        faults=faults,
+        forks=not said.no_forks,
+        mutation=said.mutate,
+    )
+
+
+def main() -> int:
+    """Exit code: 0 all held, 1 violations, 2 the run could not be made."""
+    options = _options()
+    try:
+        status = torture(options, report.live)
+    except Unfinished as error:
+        sys.stderr.write(f"not finished: {error}\n")
+        return 2
+    report.show(options, status)
+    return 1 if status.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
