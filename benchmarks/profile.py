@@ -24,7 +24,7 @@ from benchmarks.rows_decorated import load, load_now
 from benchmarks.rows_l1 import awaited, called, floor_pass
 
 _LINES = 14
-_FEW = 200
+_FEW_KEYS = list(values())[:200]
 
 
 async def _parts(bench: Bench, cases: dict[str, Case], count: int = KEYS) -> None:
@@ -112,97 +112,80 @@ async def decorated(bench: Bench) -> None:
         await _profiled("decorated", lambda: call(ours), 50)
 
 
+def _each(function: Callable[[str], object]) -> Case:
+    """A pass of plain calls over a few keys."""
+
+    def run() -> None:
+        for key in _FEW_KEYS:
+            function(key)
+
+    return run
+
+
+def _await_each(function: Callable[[str], Awaitable[object]]) -> Case:
+    async def run() -> None:
+        for key in _FEW_KEYS:
+            await function(key)
+
+    return run
+
+
 async def l2(bench: Bench) -> None:
     """A hit in the shared tier."""
-    keys = list(values())[:_FEW]
     async with bench.filled(l1=False) as store, bench.client() as client:
         far: Any = store.store.l2
-        port, names = far._port, far._names
-
-        def sending(commands: int) -> Case:
-            async def run() -> None:
-                for key in keys:
-                    await port.send([("GET", names.value(key))] * commands)
-
-            return run
-
-        def decoding() -> None:
-            for key in keys:
-                parsed = envelope.parse(key, raws[key])
-                assert parsed is not None
-                far.codec.decode(parsed.payload, parsed.type_id, None)
-
-        raws: dict[str, Any] = {}
+        names, codec, judge = far._names, far.codec, far._replica.judge
         with redis.Redis.from_url(bench.url) as plain:
-            for key in keys:
-                raws[key] = plain.get(names.value(key))
+            raws: dict[str, Any] = {key: plain.get(names.value(key)) for key in _FEW_KEYS}
 
-        async def reading() -> None:
-            for key in keys:
-                await store.get(key)
-
-        async def bare() -> None:
-            for key in keys:
-                await client.get(key)
-
-        def judging() -> None:
-            for key in keys:
-                far._replica.judge(key, 1, 1, ("users", key))
+        def decode(key: str) -> None:
+            parsed = envelope.parse(key, raws[key])
+            assert parsed is not None
+            codec.decode(parsed.payload, parsed.type_id, None)
 
         await _parts(
             bench,
             {
-                "redis-py GET": bare,
-                "port.send of one GET": sending(1),
-                "envelope.parse and decode": decoding,
-                "replica.judge, two tags": judging,
-                "await get": reading,
+                "redis-py GET": _await_each(client.get),
+                "port.send of one GET": _await_each(
+                    lambda key: far._port.send([("GET", names.value(key))])
+                ),
+                "envelope.parse": _each(lambda key: envelope.parse(key, raws[key])),
+                "envelope.parse and decode": _each(decode),
+                "replica.judge, two tags": _each(lambda key: judge(key, 1, 1, ("users", key))),
+                "sync get": _each(store.sync().get),
+                "await get": _await_each(store.get),
             },
-            _FEW,
+            len(_FEW_KEYS),
         )
-        await _profiled("await get from L2", reading, 20)
+        await _profiled("await get from L2", _await_each(store.get), 20)
 
 
 async def tagged_set(bench: Bench) -> None:
     """A tagged set to both tiers."""
-    items = [(key, values()[key]) for key in list(values())[:_FEW]]
     async with bench.store() as store, bench.client() as client:
+        given = values()
+        mark = await store.mark()
 
-        async def ours() -> None:
-            for key, value in items:
-                await store.set_with_tags(key, value, ("users", key), TTL)
-
-        async def untagged() -> None:
-            for key, value in items:
-                await store.set(key, value, ttl=TTL)
-
-        async def bare() -> None:
-            for key, value in items:
-                await client.set(key, value, ex=TTL)
-
-        async def filling() -> None:
-            mark = await store.mark()
-            for key, value in items:
-                await store.set_with_tags(key, value, ("users", key), TTL, as_of=mark)
+        def tagged(key: str, **options: Any) -> Awaitable[None]:
+            return store.set_with_tags(key, given[key], ("users", key), TTL, **options)
 
         await _parts(
             bench,
             {
-                "redis-py SET": bare,
-                "fill with two tags": filling,
-                "set without tags": untagged,
-                "set with two tags": ours,
+                "redis-py SET": _await_each(lambda key: client.set(key, given[key], ex=TTL)),
+                "fill with two tags": _await_each(lambda key: tagged(key, as_of=mark)),
+                "set without tags": _await_each(lambda key: store.set(key, given[key], ttl=TTL)),
+                "set with two tags": _await_each(tagged),
             },
-            _FEW,
+            len(_FEW_KEYS),
         )
         with redis.Redis.from_url(bench.url) as plain:
             plain.config_resetstat()
-            await ours()
+            await _profiled("tagged set", _await_each(tagged), 10)
             told: Any = plain.info("commandstats")
-        for name in ("cmdstat_evalsha", "cmdstat_get"):
-            if name in told:
-                print(f"  server: {name} {told[name]['usec_per_call']} µs a call")
-        await _profiled("tagged set", ours, 10)
+        spent = told["cmdstat_evalsha"]
+        print(f"the server's part: {spent['usec_per_call']} µs a call of {spent['calls']}")
 
 
 PATHS: dict[str, Callable[[Bench], Awaitable[None]]] = {

@@ -48,11 +48,12 @@ def network(bench: Bench) -> Result:
             for name, total in ((OURS, near), (_PACED, paced), (_FAR, far))
         },
         (Target("saved", 0.8, _FAR), Target("saved", 0.8, _FAR, _PACED)),
-        f"{len(accesses):,} accesses after {warm:,} that fill both tiers; of all of them {_UPDATES:.0%} invalidate the tag of the object, "
-        "from another process; misses load and store. By the server's own count, that process and "
-        f"all coherence traffic included. L1 answered {hits:.1%} of the reads. The replay went at "
-        f"{len(accesses) / seconds:,.0f} reads a second; keeping trust costs {idle:,.0f} bytes a "
-        "second whatever the reads, so that the second figure adds what it costs at 1,000 a "
+        f"{len(accesses):,} accesses, after {warm:,} that fill both tiers; {_UPDATES:.0%} of all "
+        "invalidate the tag of their object, from another process; misses load and store. By the "
+        "server's own count, that process and all coherence traffic included. L1 answered "
+        f"{hits:.1%} of the reads. The replay went at {len(accesses) / seconds:,.0f} accesses a "
+        f"second; keeping trust costs {idle:,.0f} bytes a second whatever the reads, so that the "
+        "second figure adds what it costs at 1,000 a "
         "second.",
     )
 

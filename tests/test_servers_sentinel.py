@@ -16,13 +16,13 @@ def told(sentinel: RedisServer) -> int:
     return int(port)
 
 
-def test_sentinels_watch_a_primary_with_its_replica(sentinel: SentinelServers):
+def test_sentinels_watch_a_primary_with_its_replica(sentinel: SentinelServers, namespace: str):
     hosts = ",".join(f"127.0.0.1:{each.port}" for each in sentinel.sentinels)
     assert sentinel.url == f"redis+sentinel://{hosts}/mymaster"
     primary, (replica,) = sentinel.primary(), sentinel.replicas()
     assert [told(each) for each in sentinel.sentinels] == [primary.port] * 3
-    primary.commands(("SET", "k", "v"), ("WAIT", 1, 1000))
-    assert replica.command("GET", "k") == b"v"
+    primary.commands(("SET", namespace, "v"), ("WAIT", 1, 1000))
+    assert replica.command("GET", namespace) == b"v"
 
 
 @pytest.mark.faults

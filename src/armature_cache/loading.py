@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from armature_cache import _forking
+
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Shared
     from armature_cache.clocks.replica import Stamp
@@ -40,6 +42,15 @@ class Flights:
         self._runtime = runtime
         self._table: dict[_Slot, Flight[Any]] = {}
         self._lock = threading.Lock()
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        """What may not be held while the process forks."""
+        return (self._lock,)
+
+    def after_fork(self) -> None:
+        """A child has none of its parent's loads under way."""
+        self._table.clear()
 
     def __len__(self) -> int:
         return len(self._table)

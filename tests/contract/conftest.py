@@ -87,9 +87,7 @@ def clients() -> Iterator[dict[str, redis.Redis]]:
 
 
 @pytest.fixture
-async def kit(
-    place: Place, namespace: str, clients: dict[str, redis.Redis]
-) -> AsyncIterator[Kit]:
+async def kit(place: Place, namespace: str, clients: dict[str, redis.Redis]) -> AsyncIterator[Kit]:
     url = place.url
     made = Kit(place.stack, place.face, url, namespace)
     made.client = clients.setdefault(url, redis.Redis.from_url(url, socket_timeout=DEADLINE))

@@ -202,7 +202,5 @@ STACKS = (
         tags=True,
         shared=True,
     ),
-    Stack(
-        "no-l1", lambda kit: kit.tagged(_two(kit, enable_l1=False)), tags=True, shared=True
-    ),
+    Stack("no-l1", lambda kit: kit.tagged(_two(kit, enable_l1=False)), tags=True, shared=True),
 )

@@ -37,7 +37,16 @@ def methods(kind: type) -> dict[str, Any]:
 
 
 _DUNDERS = {*SPELLED, *SPELLED.values()}
-_MACHINERY = {"adopt", "complain", "discard", "drop_all", "entry_of", "hold", "resident", "over_blocking"}
+_MACHINERY = {
+    "adopt",
+    "complain",
+    "discard",
+    "drop_all",
+    "entry_of",
+    "hold",
+    "resident",
+    "over_blocking",
+}
 """What stores call on one another."""
 
 

@@ -110,6 +110,9 @@ async def test_a_method_uses_the_cache_of_its_instance():
     sync_store = sync.InMemoryCache()
     assert Service(sync_store).method() == 1
     assert sync_store.exists("method")
+    assert Service.method.invalidate(self=Service(sync_store)) is True
+    assert Service.method(self=Service(sync_store)) == 1
+    assert sync_store.exists("method")
 
 
 def test_a_cache_attribute_that_is_no_store_is_passed_by():

@@ -144,12 +144,13 @@ def test_a_replacement_keeps_the_visits_of_what_it_replaces():
 @pytest.mark.parametrize(("visits", "lives"), [(0, 0), (1, 1), (3, 3), (1_000, 5)])
 def test_an_entry_of_the_main_queue_is_spared_once_a_visit_but_not_for_ever(visits, lives):
     slots = [HEADS, HEADS + 1]
-    entries = [None] * HEADS + [make("used"), make("unused")]
+    used = make("used")
+    entries = [None] * HEADS + [used, make("unused")]
     policy = Policy(entries)
     for slot in slots:
         policy.grow()
         policy.attach(slot, MAIN)
-    entries[HEADS].visits = visits
+    used.visits = visits
     spared = 0
     while (slot := policy.victim()) != HEADS:
         policy.attach(slot, policy.detach(slot))

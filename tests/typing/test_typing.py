@@ -20,7 +20,7 @@ ROOT = HERE.parent.parent
         pytest.param(["pyright", "-p", str(HERE), "--pythonpath", sys.executable], id="pyright"),
     ],
 )
-def test_a_checker_sees_what_api_py_says(command):
+def test_a_checker_sees_what_api_py_says(command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,

@@ -45,7 +45,7 @@ class Runtime(Protocol):
         ...
 
     def scope(self) -> int:
-        """Callers of one scope can wait for one another: an event loop, or all threads."""
+        """Callers of one scope can wait for one another: an event loop, or a process's threads."""
         ...
 
     async def call(self, function: Callable[[], T | Awaitable[T]]) -> T:

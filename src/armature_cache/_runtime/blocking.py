@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -79,7 +80,7 @@ class BlockingRuntime:
         return _Turn(work)
 
     def scope(self) -> int:
-        return 0
+        return os.getpid()
 
     async def call(self, function: Callable[[], T | Awaitable[T]]) -> T:
         result = function()

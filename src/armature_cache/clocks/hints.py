@@ -65,7 +65,7 @@ class Listener:
             me, make_clock, time = weakref.ref(self), self._make_clock, self._time
             start_daemon("armature-cache-hints", lambda: _Ear(*make_clock(), time).run(me))
 
-    def reset_after_fork(self) -> None:
+    def after_fork(self) -> None:
         """The thread did not follow into the child; the next reader starts one."""
         self._lock = threading.Lock()
         self._pid = 0

@@ -76,10 +76,10 @@ class RedisClock(RedisSync):
         return done
 
     @contextlib.contextmanager
-    def held(self, keys: Sequence[str]) -> Iterator[None]:
+    def held(self, keys: Sequence[str], *, undo: bool = True) -> Iterator[None]:
         """Keys that are being written: dead here until it is acknowledged.
 
-        A write that was not acknowledged is followed by a delete, at the next contact.
+        With `undo`, a write that was not acknowledged is followed by a delete, at the next contact.
         """
         job = Unsent((), tuple(keys), self.replica.hold((), keys))
         try:
@@ -88,7 +88,10 @@ class RedisClock(RedisSync):
             self.replica.drop(job.marks)
             raise
         except BaseException:
-            self.replica.owe(job)
+            if undo:
+                self.replica.owe(job)
+            else:
+                self.replica.drop(job.marks)
             raise
         self.replica.drop(job.marks)
 

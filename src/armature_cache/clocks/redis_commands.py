@@ -81,8 +81,9 @@ class BumpCommands:
             *map(digest, tags),
         )
 
-    def set(self, sealed: Sealed, expected: bytes) -> Command:
-        """Store a value as current now."""
+    def set(self, sealed: Sealed, expected: bytes, *, standing: bool = False) -> Command:
+        """Store a value as current now; with `standing`, only while the expected one is valid."""
+        digests = [digest(tag) for tag in sealed.tags] if standing else []
         return scripts.SET(
             self._keys(sealed),
             *self._common(),
@@ -92,6 +93,8 @@ class BumpCommands:
             sealed.key,
             digest(sealed.key),
             sealed.packed,
+            len(digests) if standing else -1,
+            *digests,
             *sealed.tags,
         )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from armature_cache import _forking
 from armature_cache.clocks.replica import Replica
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class ServerReplica(Replica):
         self.declared_ttl = 0
         self.server_ahead = self.server_behind = 0.0
 
-    def reset_after_fork(self) -> None:
+    def after_fork(self) -> None:
         self.owed, self.restart_owed = [], False
         listener = self.listener() if self.listener is not None else None
         if listener is not None:
-            listener.reset_after_fork()
-        super().reset_after_fork()
+            listener.after_fork()
+        super().after_fork()
 
     @property
     def owing(self) -> int:
@@ -111,13 +111,15 @@ def replica_of(place: str) -> ServerReplica:
         return replica
 
 
-def forget_after_fork() -> None:
-    """A forked child starts cold: it trusts nothing that its parent knew."""
-    if _replicas_lock.locked():
-        _replicas_lock.release()
-    for replica in list(_replicas.values()):
-        replica.reset_after_fork()
+class _Registry:
+    """Keeps the lock of the registry out of a fork's way."""
+
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        return (_replicas_lock,)
+
+    def after_fork(self) -> None:
+        """The replicas look after themselves."""
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_after_fork)
+_registry = _Registry()
+_forking.register(_registry)

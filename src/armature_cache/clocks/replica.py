@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from armature_cache import _forking
 from armature_cache.clocks.digest import digest
 from armature_cache.entry import Entry
 
@@ -87,6 +88,17 @@ class Replica:
         self._pending: dict[bytes, int] = {}
         self.generation = 0
         self.forget()
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        """What may not be held while the process forks."""
+        return (self._lock,)
+
+    def after_fork(self) -> None:
+        """A clock that lives here goes on in a child; one of a server is not trusted there."""
+        self._pending = {}
+        if not self.own:
+            self.forget()
 
     def forget(self) -> None:
         """Start cold: nothing is known and nothing is trusted."""
@@ -101,12 +113,6 @@ class Replica:
             self.tags: dict[bytes, int] = {}
             self.keys: OrderedDict[bytes, int] = OrderedDict()
             self.generation += 1
-
-    def reset_after_fork(self) -> None:
-        """Start cold in a forked child, whatever the parent's threads were doing."""
-        self._lock = threading.RLock()
-        self._pending = {}
-        self.forget()
 
     def stamp(self) -> Stamp:
         """The epoch and the cursor, as one consistent pair."""

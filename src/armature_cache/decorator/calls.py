@@ -21,6 +21,9 @@ from armature_cache.keys import CacheKeyWarning, Receiver
 Arguments = tuple[Any, ...]
 Named = Mapping[str, Any]
 
+NONE: Final = object()
+"""In place of a positional argument that a call does not have."""
+
 _CLASS_NAMES: Final = {"cls", "mcs", "metacls"}
 
 
@@ -90,18 +93,20 @@ class Calls:
             return Slot(check_face(self._options.using, self.face, self.keys.name))
         return default_slot(self.face) if self._receiver is None else Slot()
 
-    def locate(self, first: object = None) -> Store:
+    def locate(self, first: object, kwargs: Named) -> Store:
         """The store of a call: the one given, the `cache` of its receiver, or the default.
 
-        Raises `ConfigError` for a store of the other face.
+        `first` is the first positional argument, or `NONE`. Raises `ConfigError` for a store of
+        the other face.
         """
         if self.slot.store is not None:
             return self.slot.store
         if self.has_receiver:
+            if first is NONE:
+                first = kwargs.get(self.keys.parameters.receiver or "")
             candidate: Any = getattr(first, "cache", None)
             if type(candidate) is self._store_class:
-                found: Store = candidate
-                return found
+                return candidate  # type: ignore[return-value]
             if face_of(candidate) is not None:
                 found = check_face(candidate, self.face, self.keys.name, call="self.cache = ")
                 self._store_class = type(candidate)

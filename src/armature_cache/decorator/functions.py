@@ -7,8 +7,9 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from armature_cache.decorator.calls import AsyncRun, Calls, FunctionStats, Run
+from armature_cache.decorator.calls import NONE, AsyncRun, Calls, FunctionStats, Run
 from armature_cache.decorator.hits import async_call, sync_call
+from armature_cache.decorator.store import Store
 from armature_cache.errors import ConfigError
 
 P = ParamSpec("P")
@@ -80,11 +81,14 @@ class _Cached(_Partial[P, R]):
     def _given(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*self.args, *args) if self.args else self._calls.complete(args)
 
-    def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def _locate(self, given: tuple[Any, ...], kwargs: dict[str, Any]) -> Store:
+        return self._calls.locate(given[0] if given else NONE, kwargs)
+
+    def key_for(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """The key of the entry of this call."""
         return self._calls.key(self._given(args), kwargs)
 
-    def tags_for(self, *args: P.args, **kwargs: P.kwargs) -> tuple[str, ...]:
+    def tags_for(self, /, *args: P.args, **kwargs: P.kwargs) -> tuple[str, ...]:
         """The tags that the entry of this call has or would get."""
         return self._calls.tags(self._given(args), kwargs)
 
@@ -141,18 +145,18 @@ class CachedFunction(_Cached[P, R]):
         def __get__(self, instance: object, owner: type | None = None) -> Self: ...
         def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Delete the entry of exactly this call; whether there was one."""
         given = self._given(args)
-        store = self._calls.locate(*given[:1])
+        store = self._locate(given, kwargs)
         return bool(store.delete(self._calls.key(given, kwargs)))
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, whatever is cached, and cache and return its result."""
         given, calls = self._given(args), self._calls
-        store = calls.locate(*given[:1])
+        store = self._locate(given, kwargs)
         result: R = store.refresh(
             calls.key(given, kwargs),
             Run(calls, given, kwargs),
@@ -180,18 +184,18 @@ class AsyncCachedFunction(_Cached[P, R]):
         def __get__(self, instance: object, owner: type | None = None) -> Self: ...
         def __get__(self, instance: object, owner: type | None = None) -> Any: ...
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
 
-    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Delete the entry of exactly this call; whether there was one."""
         given = self._given(args)
-        store = self._calls.locate(*given[:1])
+        store = self._locate(given, kwargs)
         return bool(await store.delete(self._calls.key(given, kwargs)))
 
-    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, whatever is cached, and cache and return its result."""
         given, calls = self._given(args), self._calls
-        store = calls.locate(*given[:1])
+        store = self._locate(given, kwargs)
         result: R = await store.refresh(
             calls.key(given, kwargs),
             AsyncRun(calls, given, kwargs),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from armature_cache.decorator.calls import Arguments, AsyncRun, Calls, Named, Run
+from armature_cache.decorator.calls import NONE, Arguments, AsyncRun, Calls, Named, Run
 from armature_cache.decorator.store import Store
 from armature_cache.keys import PLAIN
 
@@ -13,8 +13,6 @@ _Known = tuple[Store | None, int, type | None]
 """A store, and the type id and class of a value of it that was found to fit."""
 
 _NOTHING: _Known = (None, 0, None)
-_NONE: Any = object()
-"""In place of a positional argument that a call does not have."""
 
 
 def sync_call(calls: Calls) -> Callable[..., Any]:  # noqa: C901 - a hit, written out
@@ -22,16 +20,16 @@ def sync_call(calls: Calls) -> Callable[..., Any]:  # noqa: C901 - a hit, writte
     known = _NOTHING
 
     def call(  # noqa: C901
-        first: Any = _NONE, second: Any = _NONE, /, *rest: Any, **kwargs: Any
+        first: Any = NONE, second: Any = NONE, /, *rest: Any, **kwargs: Any
     ) -> Any:
         nonlocal known
         store = calls.slot.store
         if store is None:
-            store = calls.locate(first)
+            store = calls.locate(first, kwargs)
         key = None
         plain = calls.plain
         if plain is not None and not rest and not kwargs:
-            if second is _NONE:
+            if second is NONE:
                 if type(first) in PLAIN and not calls.has_receiver:
                     key = plain.get(first)
             elif type(second) in PLAIN:
@@ -68,16 +66,16 @@ def async_call(  # noqa: C901 - a hit, written out
     known = _NOTHING
 
     async def call(  # noqa: C901
-        first: Any = _NONE, second: Any = _NONE, /, *rest: Any, **kwargs: Any
+        first: Any = NONE, second: Any = NONE, /, *rest: Any, **kwargs: Any
     ) -> Any:
         nonlocal known
         store = calls.slot.store
         if store is None:
-            store = calls.locate(first)
+            store = calls.locate(first, kwargs)
         key = None
         plain = calls.plain
         if plain is not None and not rest and not kwargs:
-            if second is _NONE:
+            if second is NONE:
                 if type(first) in PLAIN and not calls.has_receiver:
                     key = plain.get(first)
             elif type(second) in PLAIN:
@@ -108,8 +106,8 @@ def async_call(  # noqa: C901 - a hit, written out
 
 
 def _arguments(first: Any, second: Any, rest: Arguments) -> Arguments:
-    if second is _NONE:
-        return () if first is _NONE else (first,)
+    if second is NONE:
+        return () if first is NONE else (first,)
     return (first, second, *rest)
 
 

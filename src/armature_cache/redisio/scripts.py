@@ -267,19 +267,34 @@ SET: Final = Script(
     + _INDEX
     + """
 -- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 expected header ('' absent,
--- '*' any), 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, tags...
+-- '*' any), 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, 16 number of
+-- tag digests if what stands must be valid, else -1, tag digests..., tags...
 if ARGV[10] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, 75) ~= ARGV[10] then
   return {'CHANGED'}
+end
+local judged = tonumber(ARGV[16])
+if judged >= 0 then
+  local c, asof, epoch = specials(KEYS[1]), read_stamp(KEYS[3])
+  local stands = asof and tonumber(c.E) == epoch and tonumber(c.F or 0) <= asof
+    and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[14]) or 0) <= asof
+  for i = 17, 16 + judged do
+    stands = stands and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof
+  end
+  if not stands then return {'CHANGED'} end
 end
 local s = begin()
 if not s then return {'RESYNC'} end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
 redis.call('SET', KEYS[3], stamped(ARGV[15], s.q, tonumber(s.E)), 'PX', ARGV[11])
-index(KEYS[4], 5, ARGV, 16, #KEYS - 4, ARGV[13], ARGV[12], digits(s.now / 1000))
+index(KEYS[4], 5, ARGV, 17 + math.max(judged, 0), #KEYS - 4, ARGV[13], ARGV[12],
+  digits(s.now / 1000))
 return finish(s, 1)
 """
 )
-"""Store a value that is current now: its key is bumped and its asof is that sequence."""
+"""Store a value that is current now: its key is bumped and its asof is that sequence.
+
+What takes over a value that stands does so only while that one is valid: else it would revive it.
+"""
 
 FILL: Final = Script(
     _PRELUDE

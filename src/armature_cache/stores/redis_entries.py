@@ -184,21 +184,25 @@ class RedisEntries(RedisListing):
         if longest > self._replica.declared_ttl:
             await self.clock.declare(longest)
 
-    async def _swap(self, draft: Draft, expected: bytes) -> bool:
-        """Store a value as current now if the stored header is still the expected one."""
-        await self._declare([draft])
-        return await self._writes.swap(draft, expected)
+    async def _swap(self, draft: Draft, expected: bytes, judged: Stamp | None = None) -> bool:
+        """Store a value as current now if the stored header is still the expected one.
 
-    async def _look_at(self, key: str) -> tuple[bytes, tuple[Entry, Envelope] | None]:
-        """What is stored: its header ('' for nothing), and the entry if it is valid."""
+        `judged` says when that one was valid, if the value takes over its tags.
+        """
+        await self._declare([draft])
+        return await self._writes.swap(draft, expected, judged)
+
+    async def _look_at(self, key: str) -> tuple[bytes, tuple[Entry, Envelope] | None, Stamp]:
+        """What is stored: its header ('' for nothing), the entry if it is valid, and as of when."""
         read: Command = ("GET", self._names.value(key))
         (raw,), seen = await self.clock.read([read], self.bound, strong=True)
         judged = await self._judge([key], [raw], seen, settled=True)
-        return (raw or b"")[: envelope.HEADER_SIZE], judged[0] if judged else None
+        known = Stamp(self._replica.epoch, seen)
+        return (raw or b"")[: envelope.HEADER_SIZE], judged[0] if judged else None, known
 
     async def _add(self, draft: Draft) -> bool:
         for _ in range(_ATTEMPTS):
-            stamp, current = await self._look_at(draft.key)
+            stamp, current, _ = await self._look_at(draft.key)
             if current is not None:
                 return False
             if await self._swap(draft, stamp):
@@ -207,7 +211,7 @@ class RedisEntries(RedisListing):
 
     async def _restamp(self, key: str, ttl: float | None) -> bool:
         for _ in range(_ATTEMPTS):
-            stamp, current = await self._look_at(key)
+            stamp, current, known = await self._look_at(key)
             if current is None:
                 return False
             _, sealed = current
@@ -215,7 +219,7 @@ class RedisEntries(RedisListing):
                 key, None, bytes(sealed.payload), sealed.type_id, 0, sealed.tags, ttl,
                 counter=sealed.counter,
             )  # fmt: skip
-            if await self._swap(draft, stamp):
+            if await self._swap(draft, stamp, known):
                 return True
         raise self._contended(key)
 
@@ -242,7 +246,8 @@ class RedisEntries(RedisListing):
         for _ in range(_ATTEMPTS):
             if outcome is not None:
                 return outcome
-            stamp, current = await self._look_at(key)
+            stamp, current, known = await self._look_at(key)
+            judged = None if current is None else known
             if current is None:
                 draft = self._counter(key, delta, ttl, tags)
             elif current[0].counter:
@@ -250,7 +255,7 @@ class RedisEntries(RedisListing):
                 continue
             else:
                 draft = self._converted(key, delta, current)
-            if await self._swap(draft, stamp):
+            if await self._swap(draft, stamp, judged):
                 return int(draft.payload or b"0")
         raise self._contended(key)
 

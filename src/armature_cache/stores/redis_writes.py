@@ -124,12 +124,18 @@ class Writes:
             return commands.offer(sealed, draft.stamp)
         return commands.set(sealed, b"*")
 
-    async def swap(self, draft: Draft, expected: bytes) -> bool:
-        """Store a value as current now if the stored header is still the expected one."""
-        commands = self._clock.commands
-        with self._clock.held([draft.key]):
+    async def swap(self, draft: Draft, expected: bytes, judged: Stamp | None) -> bool:
+        """Store a value as current now if the stored header is still the expected one.
+
+        `judged` is given for a value that takes over the tags of the expected one, which was
+        valid then: it has to be still. A counter that may have been stored is not deleted, for
+        others may have counted on.
+        """
+        commands, standing = self._clock.commands, judged is not None
+        with self._clock.held([draft.key], undo=not draft.counter):
             reply = await self._clock.run(
-                lambda: commands.set(self._seal(draft, None), expected), retry=False
+                lambda: commands.set(self._seal(draft, None), expected, standing=standing),
+                retry=False,
             )
         if reply[0] == b"CHANGED":
             return False
@@ -222,13 +228,18 @@ class ClusterWrites(Writes):
             draft.stamp = self._clock.stamp_of(reply)
         return kept
 
-    async def swap(self, draft: Draft, expected: bytes) -> bool:
+    async def swap(self, draft: Draft, expected: bytes, judged: Stamp | None) -> bool:
         commands = self._clock.commands
-        with self._clock.held([draft.key]):
+        first = (
+            functools.partial(commands.bump, (), (draft.key,))
+            if judged is None
+            else functools.partial(commands.check, draft.key, draft.tags, judged)
+        )
+        with self._clock.held([draft.key], undo=not draft.counter):
             for _ in range(ATTEMPTS):
-                reply = await self._clock.run(
-                    functools.partial(commands.bump, (), (draft.key,)), retry=False
-                )
+                reply = await self._clock.run(first, retry=False)
+                if judged is not None and reply[-1] != 1:
+                    return False
                 stamp = self._clock.stamp_of(reply)
                 command = self._place(draft, stamp, expected=expected)
                 outcomes = await self._clock.placed([command], retry=False)

@@ -18,7 +18,7 @@ from armature_cache.testing.errors import ServerError
 from armature_cache.testing.group import ServerGroup, side_by_side, url_of
 from armature_cache.testing.options import Option
 from armature_cache.testing.ports import HOST
-from armature_cache.testing.resp import Argument, info
+from armature_cache.testing.resp import info
 from armature_cache.testing.servers import RedisServer
 from armature_cache.testing.slots import SLOTS, Member, SlotMove, members, slot_of
 
@@ -158,17 +158,16 @@ class ClusterServers(ServerGroup):
 
     def _join(self) -> None:
         ids = [node.command("CLUSTER", "MYID") for node in self.nodes]
+        for number, node in enumerate(self.nodes):  # before they hear of one another
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for number, node in enumerate(self.nodes):
             # All pairs: gossip alone would take seconds.
-            meet = [
-                ("CLUSTER", "MEET", HOST, each.port, each.bus_port)
-                for each in self.nodes[number + 1 :]
-            ]
-            _demand(node, ("CLUSTER", "SET-CONFIG-EPOCH", number + 1), *meet)
+            for peer in self.nodes[number + 1 :]:
+                node.command("CLUSTER", "MEET", HOST, peer.port, peer.bus_port)
         bounds = [SLOTS * number // self._masters for number in range(self._masters + 1)]
         for number in range(self._masters):
             first, last = bounds[number], bounds[number + 1] - 1
-            _demand(self.nodes[number], ("CLUSTER", "ADDSLOTSRANGE", first, last))
+            self.nodes[number].command("CLUSTER", "ADDSLOTSRANGE", first, last)
         todo = list(enumerate(self.nodes))[self._masters :]
 
         def unattached() -> str:
@@ -221,9 +220,3 @@ class ClusterServers(ServerGroup):
 
 def _doubtful(member: Member) -> bool:
     return not member.flags.isdisjoint({"fail", "fail?", "handshake", "noaddr"})
-
-
-def _demand(node: RedisServer, *commands: tuple[Argument, ...]) -> None:
-    for reply in node.commands(*commands):
-        if isinstance(reply, ServerError):
-            raise reply
