@@ -66,6 +66,8 @@ def parse_address(url: str) -> Address:
             "valkeys://, unix://, redis+cluster:// or redis+sentinel://"
         )
     rest, _, query = rest.partition("?")
+    if "@" in query or (base != "unix" and "@" in rest.partition("/")[2]):
+        raise _wrong("url cannot be read: percent-encode special characters of the password")
     options = dict(parse_qsl(query, keep_blank_values=True))
     _check_options(options)
     authority, _, path = rest.partition("/")
@@ -94,9 +96,12 @@ def mask_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "<not a url>"
-    authority, slash, path = rest.partition("?")[0].partition("/")
-    secret, at, places = authority.rpartition("@")
-    return f"{scheme}://{'***@' if at and secret else ''}{places}{slash}{path}"
+    # A password with a bare "/" or "?" must not show either: all before the last "@" is secret.
+    place, _, query = rest.partition("?")
+    if "@" in query:
+        return f"{scheme}://***"
+    secret, _, shown = place.rpartition("@")
+    return f"{scheme}://{'***@' if secret else ''}{shown}"
 
 
 def _wrong(message: str) -> ConfigError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, Final
 
 from armature_cache.address import SCHEMES, mask_url
 from armature_cache.config import CacheConfig
@@ -12,6 +13,12 @@ from armature_cache.stores.base import CacheStore
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.tagged import TaggedCache
 from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
+
+_SETTINGS: Final = frozenset(inspect.signature(CacheConfig.redis).parameters) - {
+    "url",
+    "namespace",
+    "default_ttl",
+}
 
 
 def open_cache(
@@ -47,6 +54,13 @@ def open_cache(
         )
     from armature_cache.stores.redis import RedisCache
 
+    for name in settings:
+        if name not in _SETTINGS:
+            raise ConfigError(
+                f"open_cache has no setting {name!r}; it has those of CacheConfig.redis: "
+                + ", ".join(sorted(_SETTINGS)),
+                field=name,
+            )
     config = CacheConfig.redis(url, namespace=namespace, default_ttl=default_ttl, **settings)
     tiered = TieredCacheConfig(staleness_bound=config.staleness_bound) if tiers is None else tiers
     l1 = InMemoryCache(max_entries=max_entries, max_bytes=max_bytes)

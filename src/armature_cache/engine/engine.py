@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 
+from armature_cache import _forking
 from armature_cache.engine.shards import Budget, Shard
 from armature_cache.entry import Entry
 
@@ -66,6 +67,15 @@ class Engine:
         self._expiry_lock = threading.Lock()
         self.next_expiry = math.inf
         self.find = _finder(self._shards)
+        _forking.register(self)
+
+    def fork_locks(self) -> list[_forking.Lock]:
+        """What may not be held while the process forks."""
+        shards = [shard.lock for shard in self._shards]
+        return [*shards, self._budget.lock, self._expiry_lock]
+
+    def after_fork(self) -> None:
+        """A child keeps what was here."""
 
     def put(
         self,

@@ -17,18 +17,18 @@ _EFFORT = 16
 class Budget:
     """What all shards together may hold, and what they hold."""
 
-    __slots__ = ("_lock", "count", "max_bytes", "max_entries", "weight")
+    __slots__ = ("count", "lock", "max_bytes", "max_entries", "weight")
 
     def __init__(self, max_entries: int, max_bytes: int | None) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
         self.count = 0
         self.weight = 0
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     def charge(self, count: int, weight: int) -> bool:
         """Note that so much came, or left when negative; whether something must leave now."""
-        with self._lock:
+        with self.lock:
             self.count += count
             self.weight += weight
             return self.exceeded
@@ -57,7 +57,7 @@ class Shard:
         self.evictions = 0
         self.expirations = 0
         self._budget = budget
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._entries: list[Entry | None] = [None] * HEADS
         self._free: list[int] = []
         self._policy = Policy(self._entries)
@@ -72,7 +72,7 @@ class Shard:
     ) -> bool:
         """Insert or replace; the entries that had to leave are appended to `evicted`."""
         dropped: list[Entry] = []
-        with self._lock:
+        with self.lock:
             old = self.table.get(entry.key)
             if guard is not None and not guard(None if old is None or old.dead_at <= now else old):
                 return False
@@ -94,7 +94,7 @@ class Shard:
 
     def discard(self, key: str, only: Entry | None) -> Entry | None:
         """Remove the entry of a key; with `only`, just if it is that very object."""
-        with self._lock:
+        with self.lock:
             entry = self.table.get(key)
             if entry is None or (only is not None and entry is not only):
                 return None
@@ -103,7 +103,7 @@ class Shard:
 
     def touch_expiry(self, entry: Entry, dead_at: float) -> None:
         """Change when an entry dies."""
-        with self._lock:
+        with self.lock:
             resident = self.table.get(entry.key) is entry
             before, entry.dead_at = entry.dead_at, dead_at
             if resident:
@@ -115,19 +115,19 @@ class Shard:
     def expire(self, now: float, limit: int | None) -> int:
         """Remove at most `limit` dead entries, all when None; how many were removed."""
         dropped: list[Entry] = []
-        with self._lock:
+        with self.lock:
             if now >= self.next_expiry:
                 self._purge(now, limit, dropped)
         return len(dropped)
 
     def evict(self, evicted: list[Entry]) -> bool:
         """Make one entry leave; False if there is none."""
-        with self._lock:
+        with self.lock:
             return self._evict(evicted)
 
     def clear(self) -> None:
         """Remove everything."""
-        with self._lock:
+        with self.lock:
             dropped = list(self.table.values())
             self._budget.charge(-len(dropped), -sum(entry.weight for entry in dropped))
             self.table.clear()
@@ -139,7 +139,7 @@ class Shard:
 
     def snapshot(self) -> list[str]:
         """List the keys."""
-        with self._lock:
+        with self.lock:
             return list(self.table)
 
     def _insert(self, entry: Entry, evicted: list[Entry]) -> None:

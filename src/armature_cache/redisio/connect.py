@@ -199,14 +199,28 @@ def url_of(client: redis.Redis | redis_aio.Redis) -> str:
     return f"redis://{host}:{kwargs.get('port', 6379)}/{kwargs.get('db', 0)}"
 
 
-def async_port_of(client: redis_aio.Redis, config: CacheConfig, time: TimeSource) -> AsyncPort:
-    """A port over the pool of an asyncio client that the user made and will close."""
+def check_async_client(client: object) -> None:
+    """Refuse what is no asyncio client."""
     if not isinstance(client, redis_aio.Redis):
         raise ConfigError(
             f"from_client takes a redis.asyncio.Redis, not {type(client).__name__}; a redis.Redis "
             "goes into armature_cache.sync.RedisCache.from_client",
             field="client",
         )
+
+
+def check_blocking_client(client: object) -> None:
+    """Refuse what is no blocking client."""
+    if not isinstance(client, redis.Redis):
+        raise ConfigError(
+            f"from_client takes a redis.Redis, not {type(client).__name__}; a redis.asyncio.Redis "
+            "goes into armature_cache.RedisCache.from_client, which has a sync() face",
+            field="client",
+        )
+
+
+def async_port_of(client: redis_aio.Redis, config: CacheConfig, time: TimeSource) -> AsyncPort:
+    """A port over the pool of an asyncio client that the user made and will close."""
     pool = client.connection_pool
     return AsyncPort(
         lambda: pool,
@@ -220,12 +234,6 @@ def async_port_of(client: redis_aio.Redis, config: CacheConfig, time: TimeSource
 
 def blocking_port_of(client: redis.Redis, config: CacheConfig, time: TimeSource) -> BlockingPort:
     """A port over the pool of a blocking client that the user made and will close."""
-    if not isinstance(client, redis.Redis):
-        raise ConfigError(
-            f"from_client takes a redis.Redis, not {type(client).__name__}; a redis.asyncio.Redis "
-            "goes into armature_cache.RedisCache.from_client, which has a sync() face",
-            field="client",
-        )
     pool = client.connection_pool
     return BlockingPort(
         lambda: pool,

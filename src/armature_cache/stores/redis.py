@@ -69,6 +69,7 @@ class RedisCache(RedisEntries):
 
         `config` gives everything but the address: namespace, lifetimes, timeouts and bounds.
         """
+        connect.check_async_client(client)
         self = cls.__new__(cls)
         settings = config or CacheConfig.redis(connect.url_of(client))
         self._client = client
@@ -84,6 +85,7 @@ class RedisCache(RedisEntries):
         time: TimeSource,
     ) -> Self:
         """What stands behind the sync face's `from_client`."""
+        connect.check_blocking_client(client)
         self = cls.__new__(cls)
         settings = config or CacheConfig.redis(connect.url_of(client))
         self._client = client

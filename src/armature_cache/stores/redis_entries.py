@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
-from armature_cache.clocks.replica import Verdict
+from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
 from armature_cache.entry import Entry
 from armature_cache.envelope import Envelope
