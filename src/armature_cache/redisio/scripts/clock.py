@@ -1,0 +1,212 @@
+"""Scripts that run where the clock is; each is atomic on the server."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from armature_cache.redisio.port import Script
+from armature_cache.redisio.scripts.parts import BUMPING, DROPPING, INDEXING, PRELUDE, UNTOUCHED
+
+SYNC: Final = Script(
+    PRELUDE
+    + """
+-- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel, nonce,
+-- in a cluster the run_ids of all primaries
+local function nodes(key)
+  local found, any = {}, false
+  for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
+    if string.sub(m, 1, 3) == '\\0N:' then
+      found[string.sub(m, 4)] = true
+      any = true
+    end
+  end
+  return found, any
+end
+local c, k = KEYS[1], KEYS[2]
+local s = specials(c)
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
+local S, E = last(c), tonumber(s.E)
+local my_epoch, my_last = tonumber(ARGV[1]), tonumber(ARGV[2])
+local now = micros()
+local reset = ARGV[5] == '1' or not S or not E or not s.F or s.R ~= run or E < my_epoch
+  or (E == my_epoch and S < my_last)
+local known, any = nodes(c)
+for i = 8, #ARGV do
+  if any and not known[ARGV[i]] then reset = true end
+end
+if reset then
+  local q = math.max((S or 0) + 1, my_last + 1, now)
+  local NONCES = 1048576
+  local number = math.max(math.floor((E or 0) / NONCES) + 1, math.floor(my_epoch / NONCES) + 1,
+    math.floor(now / 1000000))
+  E = number * NONCES + tonumber(ARGV[7])
+  redis.call('UNLINK', c, k)
+  local B, T = s.B, s.T
+  s, S = {}, q
+  put(c, s, 'E', digits(E))
+  put(c, s, 'R', run)
+  put(c, s, 'F', digits(q))
+  if B then put(c, s, 'B', B) end
+  if T then put(c, s, 'T', T) end
+  redis.call('ZADD', c, digits(q), '\\0S')
+  any = false
+end
+if not any then
+  known = {}
+  for i = 8, #ARGV do
+    redis.call('ZADD', c, TOP, '\\0N:' .. ARGV[i])
+    known[ARGV[i]] = true
+  end
+end
+local listed = {}
+for node in pairs(known) do listed[#listed + 1] = node end
+local ks = specials(k)
+if not ks.F then
+  if not reset then
+    S = math.max(S + 1, now)
+    redis.call('ZADD', c, digits(S), '\\0S')
+  end
+  put(k, ks, 'F', digits(S))
+  put(c, s, 'F', digits(S))
+end
+if tonumber(ARGV[3]) > tonumber(s.B or 0) then put(c, s, 'B', ARGV[3]) end
+if tonumber(ARGV[4]) > tonumber(s.T or 0) then put(c, s, 'T', ARGV[4]) end
+local cursor = my_last
+if E ~= my_epoch or redis.call('ZCOUNT', c, '(' .. digits(cursor), '(' .. TOP) > 20000 then
+  cursor = S
+end
+if reset and ARGV[6] ~= '' then
+  redis.call(#ARGV > 7 and 'SPUBLISH' or 'PUBLISH', ARGV[6], digits(S))
+end
+return {run, digits(E), digits(cursor), digits(S), s.F, ks.F, digits(now),
+  delta(c, cursor), delta(k, cursor), listed, s.B or '0', s.T or '0'}
+"""
+)
+"""Read the clock with authority: declares, repairs, and resets it when it cannot be trusted."""
+
+BUMP: Final = Script(
+    PRELUDE
+    + DROPPING
+    + BUMPING
+    + """
+-- KEYS clock, key clock, values...; ARGV common, 10 tombstone life in ms, 11 number of tags,
+-- 12 number of keys without a value here, their digests, then for each value its key digest and
+-- tombstone
+local s = begin()
+if not s then return {'RESYNC'} end
+local q, at = s.q, 13
+for _ = 1, tonumber(ARGV[11]) do
+  redis.call('ZADD', KEYS[1], digits(q), ARGV[at])
+  at = at + 1
+end
+for _ = 1, tonumber(ARGV[12]) do
+  redis.call('ZADD', KEYS[2], digits(q), ARGV[at])
+  at = at + 1
+end
+local heads = {}
+for i = 3, #KEYS do
+  redis.call('ZADD', KEYS[2], digits(q), ARGV[at])
+  heads[#heads + 1] = head_of(KEYS[i])
+  redis.call('SET', KEYS[i], stamped(ARGV[at + 1], q, tonumber(s.E)), 'PX', ARGV[10])
+  at = at + 2
+end
+local reply = finish(s, tonumber(ARGV[11]) + tonumber(ARGV[12]) + #KEYS - 2)
+reply[#reply + 1] = heads
+return reply
+"""
+)
+"""Record an invalidation of tags and keys; returns the complete delta up to it."""
+
+SET: Final = Script(
+    PRELUDE
+    + DROPPING
+    + BUMPING
+    + INDEXING
+    + """
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 expected header ('' absent,
+-- '*' any), 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, 16 number of
+-- tag digests if what stands must be valid, else -1, tag digests..., tags...
+if ARGV[10] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, 75) ~= ARGV[10] then
+  return {'CHANGED'}
+end
+local judged = tonumber(ARGV[16])
+if judged >= 0 then
+  local c, asof, epoch = specials(KEYS[1]), read_stamp(KEYS[3])
+  local stands = asof and tonumber(c.E) == epoch and tonumber(c.F or 0) <= asof
+    and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[14]) or 0) <= asof
+  for i = 17, 16 + judged do
+    stands = stands and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof
+  end
+  if not stands then return {'CHANGED'} end
+end
+local s = begin()
+if not s then return {'RESYNC'} end
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
+redis.call('SET', KEYS[3], stamped(ARGV[15], s.q, tonumber(s.E)), 'PX', ARGV[11])
+index(KEYS[4], 5, ARGV, 17 + math.max(judged, 0), #KEYS - 4, ARGV[13], ARGV[12],
+  digits(s.now / 1000))
+return finish(s, 1)
+"""
+)
+"""Store a value that is current now: its key is bumped and its asof is that sequence.
+
+What takes over a value that stands does so only while that one is valid: else it would revive it.
+"""
+
+OFFER: Final = Script(
+    PRELUDE
+    + DROPPING
+    + BUMPING
+    + INDEXING
+    + UNTOUCHED
+    + """
+-- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 epoch and 11 asof of the
+-- lease, 12 life in ms, 13 dead_at in ms, 14 key, 15 key digest, 16 envelope, 17 tombstone,
+-- 18 its life in ms, then for each tag its digest, then the tags
+local s = begin()
+if not s then return {'RESYNC'} end
+local asof, count = tonumber(ARGV[11]), #KEYS - 4
+local clean = untouched(s, ARGV[10], asof, ARGV[15], 19, count)
+local stored, epoch = read_stamp(KEYS[3])
+if stored and (epoch > tonumber(s.E) or (epoch == tonumber(s.E) and stored > asof)) then
+  clean = false
+end
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[15])
+if clean then
+  redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[12])
+  index(KEYS[4], 5, ARGV, 19 + count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
+else
+  redis.call('SET', KEYS[3], stamped(ARGV[17], s.q, tonumber(s.E)), 'PX', ARGV[18])
+end
+local reply = finish(s, 1)
+reply[#reply + 1] = clean and 1 or 0
+return reply
+"""
+)
+"""Store a value that was read or made after a miss, if nothing has happened to it since.
+
+It then replaces whatever is there, like an explicit set, since nobody knows whether it was read
+or written; otherwise a tombstone does.
+"""
+
+CHECK: Final = Script(
+    PRELUDE
+    + DROPPING
+    + BUMPING
+    + UNTOUCHED
+    + """
+-- KEYS clock, key clock; ARGV common, 10 epoch and 11 asof of the lease, 12 key digest, digests of
+-- tags...
+local s = begin()
+if not s then return {'RESYNC'} end
+local clean = untouched(s, ARGV[10], tonumber(ARGV[11]), ARGV[12], 13, #ARGV - 12)
+redis.call('ZADD', KEYS[2], digits(s.q), ARGV[12])
+local reply = finish(s, 1)
+reply[#reply + 1] = clean and 1 or 0
+return reply
+"""
+)
+"""Bump a key, and tell whether anything had happened to it or its tags since a lease.
+
+The first of the two steps of OFFER in a cluster.
+"""

@@ -1,0 +1,164 @@
+r"""What the Lua scripts have in common.
+
+Sequences are microseconds and exceed what Lua's `tostring` prints, hence `string.format`. Special
+members of the clocks carry their value in their name and stand above every tag: `\0S` (last
+sequence), `\0E:` epoch, `\0R:` run_id, `\0N:` run_ids of a cluster's primaries, `\0F:` floor,
+`\0B:` largest staleness bound in µs, `\0T:` longest lifetime in use in ms; in the key clock
+`\0F:` is the floor of its memory.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+TOP: Final = 9_000_000_000_000_000
+"""The score of special members: above every sequence, exact as a double."""
+PRELUDE: Final = """
+local TOP = '9000000000000000'
+local function digits(n) return string.format('%.0f', n) end
+local function micros()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+local function specials(key)
+  local found = {}
+  for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
+    local name, value = string.match(m, '^%z(%u):(.*)$')
+    if name and name ~= 'N' then found[name] = value end
+  end
+  return found
+end
+local function put(key, found, name, value)
+  if found[name] == value then return end
+  if found[name] then redis.call('ZREM', key, '\\0' .. name .. ':' .. found[name]) end
+  redis.call('ZADD', key, TOP, '\\0' .. name .. ':' .. value)
+  found[name] = value
+end
+local function last(key)
+  local s = redis.call('ZSCORE', key, '\\0S')
+  return s and tonumber(s)
+end
+local function delta(key, cursor)
+  return redis.call('ZRANGEBYSCORE', key, '(' .. digits(cursor), '(' .. TOP, 'WITHSCORES')
+end
+local PRIME = 4294967291
+local function stamp(asof, epoch)
+  local check = (asof % PRIME + 7 * (epoch % PRIME)) % PRIME
+  return struct.pack('>I8I8I4', asof, epoch, check)
+end
+local function stamped(envelope, asof, epoch)
+  return string.sub(envelope, 1, 4) .. stamp(asof, epoch) .. string.sub(envelope, 25)
+end
+local function head_of(key)
+  local head = redis.call('GETRANGE', key, 0, 75)
+  if #head < 76 then return head end
+  return head .. redis.call('GETRANGE', key, 76, 75 + struct.unpack('>I4', head, 65))
+end
+local function read_stamp(key)
+  local head = redis.call('GETRANGE', key, 0, 23)
+  if #head < 24 or string.sub(head, 1, 2) ~= 'AC' then return nil end
+  local asof, epoch = struct.unpack('>I8I8', head, 5)
+  if stamp(asof, epoch) ~= string.sub(head, 5) then return nil end
+  return asof, epoch, string.byte(head, 3)
+end
+"""
+
+DROPPING: Final = """
+local function drop(key, members)
+  if #members > 0 then redis.call('ZREM', key, unpack(members)) end
+end
+"""
+
+BUMPING: Final = """
+local function compact_tags(c, s, now, max_tags, load_time, limit)
+  local surplus = redis.call('ZCARD', c) - max_tags
+  local horizon = s.T and now - tonumber(s.T) * 1000 - load_time or 0
+  local oldest = redis.call('ZRANGE', c, 0, limit, 'WITHSCORES')
+  local gone, floor = {}, tonumber(s.F)
+  for i = 1, #oldest, 2 do
+    local q = tonumber(oldest[i + 1])
+    if string.byte(oldest[i]) == 0 or (surplus <= 0 and q >= horizon) then break end
+    gone[#gone + 1] = oldest[i]
+    surplus = surplus - 1
+    if q > floor then floor = q end
+  end
+  drop(c, gone)
+  put(c, s, 'F', digits(floor))
+end
+local function compact_keys(k, ks, now, max_keys, memory, limit)
+  local surplus = redis.call('ZCARD', k) - max_keys
+  local oldest = redis.call('ZRANGE', k, 0, limit, 'WITHSCORES')
+  local gone, floor = {}, tonumber(ks.F)
+  for i = 1, #oldest, 2 do
+    local q = tonumber(oldest[i + 1])
+    if string.byte(oldest[i]) == 0 or (surplus <= 0 and q >= now - memory) then break end
+    gone[#gone + 1] = oldest[i]
+    surplus = surplus - 1
+    if q > floor then floor = q end
+  end
+  drop(k, gone)
+  put(k, ks, 'F', digits(floor))
+end
+-- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys,
+-- 7 load time in us, 8 memory of the key clock in us, 9 whether in a cluster
+local function begin()
+  local s = specials(KEYS[1])
+  s.S = last(KEYS[1])
+  s.keys = specials(KEYS[2])
+  if not s.S or not s.E or not s.F or not s.keys.F or s.R ~= ARGV[1] then return nil end
+  local E, my_epoch = tonumber(s.E), tonumber(ARGV[2])
+  if E < my_epoch or (E == my_epoch and s.S < tonumber(ARGV[3])) then return nil end
+  local now = micros()
+  s.now = now
+  s.q = math.max(s.S + 1, now)
+  s.cursor = tonumber(ARGV[3])
+  local news = redis.call('ZCOUNT', KEYS[1], '(' .. digits(s.cursor), '(' .. TOP)
+  if s.E ~= ARGV[2] or news > 20000 then s.cursor = s.S end
+  redis.call('ZADD', KEYS[1], digits(s.q), '\\0S')
+  return s
+end
+local function finish(s, added)
+  local limit = added + 31
+  compact_tags(KEYS[1], s, s.now, tonumber(ARGV[5]), tonumber(ARGV[7]), limit)
+  compact_keys(KEYS[2], s.keys, s.now, tonumber(ARGV[6]), tonumber(ARGV[8]), limit)
+  if ARGV[4] ~= '' then
+    redis.call(ARGV[9] == '1' and 'SPUBLISH' or 'PUBLISH', ARGV[4], digits(s.q))
+  end
+  return {s.E, digits(s.cursor), digits(s.q), s.F, s.keys.F,
+    delta(KEYS[1], s.cursor), delta(KEYS[2], s.cursor), s.B or '0'}
+end
+"""
+
+INDEXING: Final = """
+local function index(registry, first, tags, at, count, member, dead_at, now_ms)
+  for i = 0, count - 1 do
+    local key = KEYS[first + i]
+    redis.call('ZADD', key, dead_at, member)
+    if redis.call('PTTL', key) < 0 then
+      redis.call('PEXPIREAT', key, dead_at)
+    else
+      redis.call('PEXPIREAT', key, dead_at, 'GT')
+    end
+    redis.call('ZADD', registry, 'GT', dead_at, tags[at + i])
+    drop(key, redis.call('ZRANGEBYSCORE', key, '-inf', now_ms, 'LIMIT', 0, 8))
+  end
+  if count == 0 then return end
+  if redis.call('PTTL', registry) < 0 then
+    redis.call('PEXPIREAT', registry, dead_at)
+  else
+    redis.call('PEXPIREAT', registry, dead_at, 'GT')
+  end
+  drop(registry, redis.call('ZRANGEBYSCORE', registry, '-inf', now_ms, 'LIMIT', 0, 8))
+end
+"""
+
+UNTOUCHED: Final = """
+local function untouched(s, epoch, asof, key, first, count)
+  local clean = s.E == epoch and asof >= tonumber(s.F) and asof >= tonumber(s.keys.F)
+    and tonumber(redis.call('ZSCORE', KEYS[2], key) or 0) <= asof
+  for i = first, first + count - 1 do
+    clean = clean and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof
+  end
+  return clean
+end
+"""

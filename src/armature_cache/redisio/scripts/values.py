@@ -1,0 +1,126 @@
+"""Scripts that run where a value is; each is atomic on the server."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from armature_cache.redisio.port import Script
+from armature_cache.redisio.scripts.parts import DROPPING, INDEXING, PRELUDE
+
+FILL: Final = Script(
+    PRELUDE
+    + DROPPING
+    + INDEXING
+    + """
+-- KEYS key clock, value, registry, indexes...; ARGV epoch, asof, version, latest moment in ms,
+-- life in ms, dead_at in ms, key, key digest, envelope, tags...
+local now = micros() / 1000
+if now > tonumber(ARGV[4]) then return -1 end
+local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+local floor = specials(KEYS[1]).F
+if not floor or my_asof < tonumber(floor) then return 0 end
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[8]) or 0) > my_asof then return 0 end
+local asof, epoch, version = read_stamp(KEYS[2])
+if asof then
+  if epoch > my_epoch or (epoch == my_epoch and asof > my_asof) then return 0 end
+  if version > tonumber(ARGV[3]) then return 0 end
+end
+redis.call('SET', KEYS[2], ARGV[9], 'PX', ARGV[5])
+index(KEYS[3], 4, ARGV, 10, #KEYS - 3, ARGV[7], ARGV[6], digits(now))
+return 1
+"""
+)
+"""Store a value that was loaded: refused where something of a higher stamp stands.
+
+The key clock is asked too, for a tombstone may have been evicted.
+"""
+
+PLACE: Final = Script(
+    PRELUDE
+    + DROPPING
+    + INDEXING
+    + """
+-- KEYS value, registry, indexes...; ARGV 1 epoch, 2 asof, 3 version, 4 expected header ('' absent,
+-- '*' any), 5 highest asof to replace ('' any), 6 life in ms, 7 dead_at in ms, 8 key, 9 envelope,
+-- 10 tombstone, 11 its life in ms, 12 latest moment in ms ('' any), tags...
+local now = micros() / 1000
+if ARGV[12] ~= '' and now > tonumber(ARGV[12]) then return -1 end
+if ARGV[4] ~= '*' and redis.call('GETRANGE', KEYS[1], 0, 75) ~= ARGV[4] then return 2 end
+local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+local asof, epoch, version = read_stamp(KEYS[1])
+if asof then
+  if epoch > my_epoch or (epoch == my_epoch and asof > my_asof) then return 0 end
+  if version > tonumber(ARGV[3]) then return 0 end
+  if ARGV[5] ~= '' and epoch == my_epoch and asof > tonumber(ARGV[5]) then
+    redis.call('SET', KEYS[1], ARGV[10], 'PX', ARGV[11])
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[9], 'PX', ARGV[6])
+index(KEYS[2], 3, ARGV, 13, #KEYS - 2, ARGV[8], ARGV[7], digits(now))
+return 1
+"""
+)
+"""Store a value in a cluster, where the clock is elsewhere: refused below a higher stamp."""
+
+BURY: Final = Script(
+    PRELUDE
+    + """
+-- KEYS value; ARGV epoch, asof, tombstone, its life in ms
+local head = head_of(KEYS[1])
+local my_epoch, my_asof = tonumber(ARGV[1]), tonumber(ARGV[2])
+local asof, epoch = read_stamp(KEYS[1])
+if not asof or epoch < my_epoch or (epoch == my_epoch and asof <= my_asof) then
+  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+end
+return head
+"""
+)
+"""Put a tombstone on a value in a cluster, unless something newer stands there."""
+
+INCREMENT: Final = Script(
+    PRELUDE
+    + """
+-- KEYS value, scratch; ARGV epoch, least asof, tags, expected header ('' to go by the least asof),
+-- delta
+local raw = redis.call('GET', KEYS[1])
+if not raw then return {0} end
+local asof, epoch, version = read_stamp(KEYS[1])
+local counter = asof and version == 1 and string.byte(raw, 4) % 4 >= 2 and #raw > 76
+if not counter then return {0, raw} end
+local start = 77 + struct.unpack('>I4', raw, 65)
+local tags = string.sub(raw, 77, start - 1)
+local known
+if ARGV[4] ~= '' then
+  known = string.sub(raw, 1, 76) == ARGV[4]
+else
+  known = epoch == tonumber(ARGV[1]) and asof >= tonumber(ARGV[2]) and tags == ARGV[3]
+end
+if not known then return {0, raw} end
+redis.call('SET', KEYS[2], string.sub(raw, start), 'PX', 60000)
+local sum = redis.pcall('INCRBY', KEYS[2], ARGV[5])
+if type(sum) == 'table' then
+  redis.call('DEL', KEYS[2])
+  return {-1}
+end
+local text = redis.call('GET', KEYS[2])
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], string.sub(raw, 1, start - 1) .. text, 'KEEPTTL')
+return {1, text}
+"""
+)
+"""Add to a counter in place, keeping its stamp and its lifetime."""
+
+PRUNE: Final = Script(
+    """
+-- KEYS index; ARGV member, score, ...
+for i = 1, #ARGV, 2 do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if score and tonumber(score) == tonumber(ARGV[i + 1]) then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+return 1
+"""
+)
+"""Drop members of a listing index that still have the score at which they were found dead."""
