@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from armature_cache.clocks.coherence import CoherenceStats
 from armature_cache.codecs.types import register_type
 from armature_cache.config import CacheConfig
 from armature_cache.decorator import cache, get_default_cache, set_default_cache
@@ -62,6 +63,7 @@ __all__ = [
     "CacheStore",
     "ClosedError",
     "CodecError",
+    "CoherenceStats",
     "ConfigError",
     "CounterError",
     "InMemoryCache",

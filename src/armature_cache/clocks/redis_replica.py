@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import _forking
+from armature_cache.clocks.coherence import CoherenceMeter
 from armature_cache.clocks.replica import Replica
 
 if TYPE_CHECKING:
@@ -29,12 +31,14 @@ class ServerReplica(Replica):
     """The replica of a server's clock: one per server, database, namespace and process."""
 
     __slots__ = (
+        "coherence",
         "declared_bound",
         "declared_ttl",
         "largest_bound",
         "listener",
         "owed",
         "restart_owed",
+        "round_trip",
         "run_id",
         "runs",
         "server_ahead",
@@ -48,6 +52,7 @@ class ServerReplica(Replica):
         self.owed: list[Unsent] = []
         self.restart_owed = False
         self.largest_bound = 0
+        self.coherence = CoherenceMeter()
         self.listener: weakref.ref[Listener] | None = None
         self.run_id = ""
         self.runs: frozenset[str] = frozenset()
@@ -55,7 +60,7 @@ class ServerReplica(Replica):
         self.declared_bound = 0
         self.shortest_bound = math.inf
         self.declared_ttl = 0
-        self.server_ahead = self.server_behind = 0.0
+        self.server_ahead = self.server_behind = self.round_trip = 0.0
 
     def after_fork(self) -> None:
         self.owed, self.restart_owed = [], False
@@ -92,10 +97,17 @@ class ServerReplica(Replica):
             self.owed.remove(job)
         self.drop(job.marks)
 
+    def observe(self, news: Iterable[int], answer_at: float, slack: float) -> None:
+        """Measure how old the news of a sync are; `slack` is its round trip in seconds."""
+        asked = (self.synced_at * 1000 + self.server_behind) * 1000
+        now = (answer_at * 1000 + self.server_behind) * 1000
+        self.coherence.observe(news, asked=asked, now=now, slack=(slack + 0.001) * 1_000_000)
+
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
         """Estimate the server's wall clock, in ms, as an upper and a lower offset."""
         self.server_ahead = micros / 1000 - sent_at * 1000
         self.server_behind = micros / 1000 - received_at * 1000
+        self.round_trip = received_at - sent_at
 
 
 _replicas: weakref.WeakValueDictionary[str, ServerReplica] = weakref.WeakValueDictionary()

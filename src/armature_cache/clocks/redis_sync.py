@@ -17,7 +17,7 @@ from armature_cache.clocks.redis_wire import (
     read_resync,
     read_sync,
 )
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.replica import Delta, Stamp
 from armature_cache.errors import BackendUnavailable
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
@@ -94,6 +94,8 @@ class RedisSync:
         replica = self.replica
         replica.syncs += 1
         reply = read_sync(known.asof, replies)
+        if reply is not None and reply.delta.epoch == known.epoch == replica.epoch:
+            self._measure(reply.delta, answer)
         if (
             reply is None
             or reply.run_id != answer.run_id
@@ -109,6 +111,20 @@ class RedisSync:
         replica.largest_bound = reply.bound
         replica.note_time(reply.micros, answer.sent_at, answer.received_at)
         return reply.delta.last if not self.clustered else known.asof
+
+    def _measure(self, delta: Delta, answer: Answer) -> None:
+        """What a sync brought that this replica did not know, for the probe."""
+        replica = self.replica
+        known = replica.last
+        news = {
+            sequence
+            for bumped in (delta.tags, delta.keys)
+            for sequence in bumped.values()
+            if sequence > known
+        }
+        if news and replica.synced_at > 0:
+            round_trip = answer.received_at - answer.sent_at
+            replica.observe(news, answer.received_at, max(round_trip, replica.round_trip))
 
     async def resync(self, *, restart: bool = False) -> None:
         """Read the clock with authority; `restart` begins a new epoch.

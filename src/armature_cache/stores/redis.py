@@ -160,6 +160,7 @@ class RedisCache(RedisEntries):
             self.counters,
             syncs=self._replica.syncs,
             pending_invalidations=self._replica.owing,
+            coherence=self._replica.coherence.report(),
         )
 
     async def _ping(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from armature_cache.clocks.coherence import CoherenceStats
+
 
 class Counters:
     """The running counts of one store; plain integers, exact under one thread.
@@ -55,7 +57,8 @@ class CacheStats:
     by `on_l2_down="serve_stale"`, `syncs` readings of the shared store's clock in this process,
     `pending_invalidations` tags and keys that it has not acknowledged yet. `entries` and `weight`
     (bytes, where they are counted) are what is resident now, `evictions` and `expirations` what
-    left. `tiers` are the tiers' own, L1 first.
+    left. `coherence` says how this process keeps up with a shared clock. `tiers` are the tiers'
+    own, L1 first.
     """
 
     name: str
@@ -73,6 +76,7 @@ class CacheStats:
     errors: int = 0
     syncs: int = 0
     pending_invalidations: int = 0
+    coherence: CoherenceStats | None = None
     entries: int | None = None
     weight: int | None = None
     evictions: int = 0
@@ -86,7 +90,7 @@ class CacheStats:
         return self.hits / reads if reads else 0.0
 
 
-def snapshot(name: str, counters: Counters, **more: int | None) -> CacheStats:
+def snapshot(name: str, counters: Counters, **more: int | CoherenceStats | None) -> CacheStats:
     """The counts as they stand now."""
     counts = {slot: getattr(counters, slot) for slot in Counters.__slots__}
     return CacheStats(name=name, **counts, **more)  # type: ignore[arg-type]

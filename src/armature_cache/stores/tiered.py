@@ -348,6 +348,7 @@ class TieredCache(CacheStore):
             undecodable=far.undecodable,
             syncs=far.syncs,
             pending_invalidations=far.pending_invalidations,
+            coherence=far.coherence,
             tiers=tiers,
         )
 
