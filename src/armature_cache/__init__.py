@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 from armature_cache.clocks.coherence import CoherenceStats
 from armature_cache.codecs.types import register_type
 from armature_cache.config import CacheConfig
-from armature_cache.decorator import cache, get_default_cache, set_default_cache
+from armature_cache.decorator import (
+    AsyncCachedFunction,
+    CachedFunction,
+    FunctionStats,
+    cache,
+    get_default_cache,
+    set_default_cache,
+)
 from armature_cache.errors import (
     AuthenticationFailed,
     BackendError,
@@ -34,6 +41,7 @@ from armature_cache.errors import (
     UnsupportedValue,
     ValueTooLarge,
 )
+from armature_cache.keys import CacheKeyWarning
 from armature_cache.opening import open_cache
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Mark
@@ -52,6 +60,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncCachedFunction",
     "AuthenticationFailed",
     "BackendError",
     "BackendTimeout",
@@ -59,13 +68,16 @@ __all__ = [
     "CacheConfig",
     "CacheError",
     "CacheKeyError",
+    "CacheKeyWarning",
     "CacheStats",
     "CacheStore",
+    "CachedFunction",
     "ClosedError",
     "CodecError",
     "CoherenceStats",
     "ConfigError",
     "CounterError",
+    "FunctionStats",
     "InMemoryCache",
     "InvalidTTL",
     "InvalidTag",

@@ -102,22 +102,6 @@ def test_classmethods(name):
         assert function.invalidate(1) is False
 
 
-def test_a_classmethod_of_two_classes_warns_once():
-    class Base:
-        @cache
-        @classmethod
-        def name(cls):
-            return cls.__name__
-
-    class Derived(Base): ...
-
-    assert Base.name() == "Base"
-    with pytest.warns(CacheKeyWarning, match="all classes share entries") as caught:
-        Derived.name()
-    assert caught[0].filename == __file__
-    Derived.name()
-
-
 def test_a_classmethod_whose_template_names_the_class():
     assert (Service.of_table(1), Child.of_table(1)) == (("base", 1), ("child", 1))
     assert Child.of_table.key_for(1) == "table:child:1"
@@ -161,7 +145,7 @@ def test_an_inherited_method_keeps_its_name():
 
 def test_an_instance_without_a_key_warns_at_the_callers_line():
     class Bare:
-        @cache
+        @cache(key="bare:{a}")
         def get(self, a):
             return a
 

@@ -29,9 +29,9 @@ class CallKeys:
     names arguments, and closure variables, that stay out of it. `receiver` says what the first
     parameter is, if it is what a method is called on. A receiver stays out of the key, except for
     what an instance says in `__cache_key__` (unless the template names the receiver), and for the
-    attributes that the template names. One `CacheKeyWarning` a function is drawn when an instance
-    says nothing, or when a second class calls a classmethod; `ignore=("self",)` or `("cls",)`
-    turns it off.
+    attributes that the template names. One `CacheKeyWarning` a function is drawn when there is a
+    template and an instance that says nothing, or when a second class calls a classmethod;
+    `ignore=("self",)` or `("cls",)` turns it off.
 
     Raises `ConfigError` for a template or an ignored name that does not fit the function.
     """
@@ -177,7 +177,7 @@ class CallKeys:
                 return self._said(type(target), said)
         except Unkeyable as error:
             self._refuse(self.parameters.receiver or "self", target, error)
-        if not self._warned:
+        if self._template is not None and not self._warned:
             self._warn(
                 f"{self.name}: all instances share entries, because self is not in the key; give "
                 f"{type(target).__qualname__} a __cache_key__, name what tells instances apart in "

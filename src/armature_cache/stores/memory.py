@@ -40,6 +40,8 @@ class InMemoryCache(CacheStore):
     entries leave without being asked for. Safe to share between threads, event loops and faces.
     """
 
+    clock: Clock
+    _replica: Replica
     max_ttl = None
     max_load_time = 60.0
 
@@ -55,16 +57,13 @@ class InMemoryCache(CacheStore):
             max_entries=check_count("max_entries", max_entries),
             max_bytes=None if max_bytes is None else check_count("max_bytes", max_bytes),
         )
-        self._find = self._engine.find
         self._weighs = max_bytes is not None
         self.default_ttl = resolve_ttl(default_ttl, None)
         self.time = time
-        self.bound = math.inf
         self.runtime = ASYNC
         self.counters = Counters()
         self._flights = Flights(self.runtime)
-        self.clock: Clock = LocalClock()
-        self._replica: Replica = self.clock.replica
+        self._follow(LocalClock(), math.inf)
 
     def __repr__(self) -> str:
         return f"<InMemoryCache of {len(self._engine)} entries>"
@@ -79,28 +78,41 @@ class InMemoryCache(CacheStore):
             )
         if clock.replica is not self._replica:
             self._engine.clear()
+        self._follow(clock, bound)
+
+    def _follow(self, clock: Clock, bound: float) -> None:
         self.clock, self._replica, self.bound = clock, clock.replica, bound
+        self._peek = self._peeker()  # type: ignore[assignment, method-assign]  # a hit takes no detour
 
     # -- residents ---------------------------------------------------------------------------
 
+    def _peeker(self) -> Callable[[str], Entry | None]:
+        """`_peek`, with all that it needs at hand."""
+        find, discard = self._engine.find, self._engine.discard
+        time, replica, bound, counters = self.time, self._replica, self.bound, self.counters
+
+        def peek(key: str) -> Entry | None:
+            entry = find(key)
+            if entry is None:
+                return None
+            if entry.generation != replica.generation and not replica.still_valid(entry):
+                discard(key, only=entry)
+                return None
+            now = time()
+            if now >= entry.dead_at or now - replica.synced_at >= bound:
+                return None
+            entry.visits += 1
+            counters.hits += 1
+            return entry
+
+        return peek
+
     def _peek(self, key: str) -> Entry | None:
-        entry = self._find(key)
-        if entry is None:
-            return None
-        now = self.time()
-        replica = self._replica
-        if now >= entry.dead_at or now - replica.synced_at >= self.bound:
-            return None
-        if entry.generation != replica.generation and not replica.still_valid(entry):
-            self._engine.discard(key, only=entry)
-            return None
-        entry.visits += 1
-        self.counters.hits += 1
-        return entry
+        return self._peeker()(key)
 
     def resident(self, key: str) -> Entry | None:
         """The entry, if it is valid by what is known of the clock, trusted or not; no count."""
-        entry = self._find(key)
+        entry = self._engine.find(key)
         if entry is None:
             return None
         if self.time() >= entry.dead_at or not self._replica.still_valid(entry):
@@ -191,7 +203,7 @@ class InMemoryCache(CacheStore):
 
     def _untouched(self, draft: Draft, lease: Stamp) -> bool:
         """Whether nothing has happened to a draft's key and tags since its lease."""
-        had = self._find(draft.key)
+        had = self._engine.find(draft.key)
         newer = had is not None and had.stamp > lease
         return not newer and self._replica.covers(draft.key, draft.tags, lease)
 

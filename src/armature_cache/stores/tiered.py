@@ -85,7 +85,7 @@ class TieredCache(CacheStore):
             raise ConfigError("config is a TieredCacheConfig", field="config")
         self.config = config
         self.l1, self.l2 = l1, l2
-        self._near = _near_tier(l1)
+        self._near, self._wrappers = _near_tier(l1)
         self._far = l2
         if not isinstance(l2, CacheStore):
             raise ConfigError(
@@ -119,8 +119,11 @@ class TieredCache(CacheStore):
         self._peek = nearest._peek  # type: ignore[method-assign]  # a hit takes no detour
 
     def _adopt(self) -> None:
-        if self._near is not None and self._use_l1:
-            self._near.adopt(self._far.clock, self.config.staleness_bound)
+        if self._near is None or not self._use_l1:
+            return
+        self._near.adopt(self._far.clock, self.config.staleness_bound)
+        for wrapper in self._wrappers:
+            wrapper.follow()
 
     def __repr__(self) -> str:
         return f"<TieredCache {self.l1!r} over {self.l2!r}>"
@@ -398,15 +401,20 @@ class _Outage:
         self._failures = 0
 
 
-def _near_tier(l1: CacheStore) -> InMemoryCache | None:
-    """The in-process store within what was given as L1; None for a null store."""
+def _near_tier(l1: CacheStore) -> tuple[InMemoryCache | None, list[TaggedCache]]:
+    """The in-process store within what was given as L1, and what it is wrapped in, innermost first.
+
+    There is none for a null store.
+    """
     inner = l1
+    wrappers: list[TaggedCache] = []
     while isinstance(inner, TaggedCache):
+        wrappers.insert(0, inner)
         inner = inner.store
     if isinstance(inner, NullCache):
-        return None
+        return None, wrappers
     if isinstance(inner, InMemoryCache):
-        return inner
+        return inner, wrappers
     raise ConfigError(
         f"l1 is an in-process store, InMemoryCache, not {type(l1).__name__}; for more than two "
         "tiers nest on the other side: TieredCache(InMemoryCache(), TieredCache(...))",

@@ -29,6 +29,10 @@ class Wrapper(CacheStore):
         self.store = store
         self._wrap()
 
+    def follow(self) -> None:
+        """Take over what has changed in the store within."""
+        self._wrap()
+
     def _wrap(self) -> None:
         store = self.store
         self.clock, self.runtime, self.time = store.clock, store.runtime, store.time
