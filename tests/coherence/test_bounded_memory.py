@@ -10,6 +10,7 @@ from armature_cache import CacheConfig, InMemoryCache, RedisCache, TaggedCache, 
 from armature_cache.clocks import redis_commands, redis_sync
 from armature_cache.clocks import replica as replicas
 from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.redisio.port import Command
 from tests.coherence.ports import Tap, tap
 
 
@@ -21,7 +22,7 @@ def stack(url: str, namespace: str) -> tuple[TaggedCache, RedisCache, Tap]:
 
 def stranger(url: str, namespace: str) -> tuple[TaggedCache, RedisCache, Tap]:
     """A cache with a replica of its own, as in another process: it starts cold."""
-    cache, redis, line = stack(url, namespace)
+    _, redis, line = stack(url, namespace)
     inside: Any = redis
     inside._replica = inside.clock.replica = ServerReplica()
     again = TaggedCache(TieredCache(InMemoryCache(), redis))
@@ -133,7 +134,8 @@ async def test_after_silence_no_index_registry_or_value_is_left(
         for n in range(20):
             await cache.set_with_tags(f"k{n}", n, ["users", f"user:{n}"], ttl=0.05)
         for _ in range(2000):
-            _, names = (await redis._port.send([("SCAN", "0", "MATCH", f"*{namespace}*", "COUNT", 100_000)])).replies[0]  # fmt: skip
+            scan: Command = ("SCAN", "0", "MATCH", f"*{namespace}*", "COUNT", 100_000)
+            ((_, names),) = (await redis._port.send([scan])).replies
             left = {name.decode() for name in names}
             if left <= {f"{{{namespace}}}:c", f"{{{namespace}}}:k"}:
                 break

@@ -39,10 +39,12 @@ class Time:
         return self.now
 
 
-def stack(url: str, time: Any = None, **tiers: Any) -> tuple[TaggedCache, RedisCache]:
+def stack(
+    url: str, time: Any = None, patience: float = 3.0, **tiers: Any
+) -> tuple[TaggedCache, RedisCache]:
     """A tiered cache without hints, and its second tier."""
     config = CacheConfig.redis(
-        url, namespace="faults", hints=False, operation_timeout=0.5, connect_timeout=0.5
+        url, namespace="faults", hints=False, operation_timeout=patience, connect_timeout=patience
     )
     redis = RedisCache(config, **({"time": time} if time else {}))
     l1 = InMemoryCache(**({"time": time} if time else {}))
@@ -93,7 +95,7 @@ async def test_a_paused_server_does_not_hold_up_readers_for_ever(
     start_server: StartServer,
 ) -> None:
     server, time = start_server(), Time()
-    cache, _ = stack(server.url, time)
+    cache, _ = stack(server.url, time, 0.3)
     async with cache:
         await cache.set("k", "v", ttl=60)
         server.pause()

@@ -230,6 +230,45 @@ async def test_what_was_written_after_a_miss_beats_an_older_load(make: Build) ->
     assert await other.get("k", consistency="strong") == "written"
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["tiered", "in memory"])
+async def test_many_who_missed_at_once_agree(make: Build, shared: bool) -> None:
+    """Hand-written cache-aside on a hot key: the sets after the misses do not undo one another."""
+    cache = make()[0] if shared else TaggedCache(InMemoryCache())
+    await cache.set("k", "v", tags=["t"], ttl=60)
+    await cache.invalidate_tag("t")
+    missed = asyncio.Barrier(8)
+
+    async def reader() -> None:
+        assert await cache.get("k") is None
+        await missed.wait()
+        await cache.set_with_tags("k", "v", ["t"], ttl=60)
+        assert await cache.get("k", consistency="strong") == "v"
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(8):
+            tasks.create_task(reader())
+    assert await cache.get("k") == "v"
+
+
+async def test_two_who_missed_at_once_and_disagree_leave_nothing(make: Build) -> None:
+    """Nobody knows which of the two is older."""
+    cache, _ = make()
+    other, _ = make()
+
+    async def miss_and_set(store: TaggedCache, value: str, missed: asyncio.Barrier) -> None:
+        assert await store.get("k") is None
+        await missed.wait()
+        await store.set("k", value, ttl=60)
+
+    missed = asyncio.Barrier(2)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(miss_and_set(cache, "one", missed))
+        tasks.create_task(miss_and_set(other, "two", missed))
+    assert await cache.get("k", consistency="strong") is None
+    assert await other.get_or_set("k", lambda: "now") == "now"
+    assert await cache.get("k", consistency="strong") == "now"
+
+
 async def test_a_late_fill_is_refused_though_the_tombstone_was_evicted(make: Build) -> None:
     cache, line = make()
 

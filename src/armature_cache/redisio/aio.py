@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis_aio
@@ -12,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from armature_cache._runtime.aio import ASYNC, Loop, running_loop
+from armature_cache._runtime.gathering import Gatherer
 from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
     Answer,
@@ -33,6 +35,7 @@ class AsyncPort:
     """Sends pipelines with redis-py's asyncio connections.
 
     `make_pool` makes the pool of one event loop; an injected client's pool is the same for all.
+    Pipelines of many tasks that wait for the server at the same time are sent as one.
     """
 
     def __init__(
@@ -52,34 +55,46 @@ class AsyncPort:
         self._time = time
         self._owned = owned
         self._pid = os.getpid()
-        self._pools: weakref.WeakKeyDictionary[Loop, redis_aio.ConnectionPool] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._lines: weakref.WeakKeyDictionary[Loop, _Line] = weakref.WeakKeyDictionary()
         self.closed = False
 
-    def _pool(self) -> redis_aio.ConnectionPool:
+    def _line(self) -> _Line:
         if self.closed:
             raise ClosedError(f"the cache over {self.backend} was closed")
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            self._pools = weakref.WeakKeyDictionary()
+            self._lines = weakref.WeakKeyDictionary()
         loop = running_loop()
-        pool = self._pools.get(loop)
-        if pool is None:
-            pool = self._pools[loop] = self._make_pool()
-        return pool
+        line = self._lines.get(loop)
+        if line is None:
+            line = self._lines[loop] = _Line(self, self._make_pool())
+        return line
 
     async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
-        pool = self._pool()
+        line = self._line()
+        return await (line.again if retry else line.once).ask(commands)
+
+    async def exchange(
+        self, pool: Any, pipelines: Sequence[Sequence[Command]], *, retry: bool
+    ) -> list[Answer]:
+        """Send several pipelines as one, and give each its own answer."""
+        commands = [command for pipeline in pipelines for command in pipeline]
         try:
             try:
-                return await self._exchange(pool, commands)
+                answer = await self._exchange(pool, commands)
             except RedisConnectionError as error:
                 if not retry or not _lost(error):
                     raise
-                return await self._exchange(pool, commands)
+                answer = await self._exchange(pool, commands)
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
+        if len(pipelines) == 1:
+            return [answer]
+        replies = iter(answer.replies)
+        return [
+            answer._replace(replies=list(itertools.islice(replies, len(pipeline))))
+            for pipeline in pipelines
+        ]
 
     async def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
         async with ASYNC.deadline(self._connect_timeout):
@@ -132,11 +147,28 @@ class AsyncPort:
 
     async def aclose(self) -> None:
         self.closed = True
-        pools, self._pools = list(self._pools.items()), weakref.WeakKeyDictionary()
+        lines, self._lines = list(self._lines.items()), weakref.WeakKeyDictionary()
         here = running_loop()
-        for loop, pool in pools:
+        for loop, line in lines:
             if self._owned and loop is here:
-                await pool.disconnect()
+                await line.pool.disconnect()
+
+
+class _Line:
+    """The pool of one event loop, and the pipelines that wait for a connection of it."""
+
+    def __init__(self, port: AsyncPort, pool: redis_aio.ConnectionPool) -> None:
+        self.pool = pool
+        self.again = self._gatherer(port, retry=True)
+        self.once = self._gatherer(port, retry=False)
+
+    def _gatherer(self, port: AsyncPort, *, retry: bool) -> Gatherer[Sequence[Command], Answer]:
+        pool, exchange = self.pool, port.exchange
+
+        def do(pipelines: Sequence[Sequence[Command]]) -> Awaitable[Sequence[Answer]]:
+            return exchange(pool, pipelines, retry=retry)
+
+        return Gatherer(do)
 
 
 def _lost(error: RedisConnectionError) -> bool:

@@ -193,6 +193,8 @@ class InMemoryCache(CacheStore):
         stamp = draft.stamp
         if stamp is None or draft.leased:
             overtaken = stamp is not None and not self._untouched(draft, stamp)
+            if overtaken and self._has_same(draft):
+                return True
             sequence = await self.clock.bump((), (draft.key,))
             if overtaken:
                 self._engine.discard(draft.key)
@@ -206,6 +208,16 @@ class InMemoryCache(CacheStore):
         had = self._engine.find(draft.key)
         newer = had is not None and had.stamp > lease
         return not newer and self._replica.covers(draft.key, draft.tags, lease)
+
+    def _has_same(self, draft: Draft) -> bool:
+        """Whether the very value is there and valid: others missed it at the same time."""
+        had = self.resident(draft.key)
+        if had is None or had.tags != draft.tags or type(had.value) is not type(draft.value):
+            return False
+        try:
+            return had.value is draft.value or bool(had.value == draft.value)
+        except Exception:  # noqa: BLE001 - whatever a user's __eq__ raises, it does not say "same"
+            return False
 
     def _keep(self, entry: Entry, guard: Guard) -> bool:
         """Put an entry that is still valid when the engine's lock is held."""

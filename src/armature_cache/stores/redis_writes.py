@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from armature_cache.redisio.names import Names
     from armature_cache.redisio.port import Port
     from armature_cache.stores.draft import Draft
+
+
+_OVERTAKEN: Final = 0
+_SAME: Final = 2
 
 
 class Writes:
@@ -111,11 +115,14 @@ class Writes:
             replies = await self._clock.run_all(
                 [functools.partial(self._put_command, draft) for draft in drafts]
             )
-        kept = []
-        for draft, reply in zip(drafts, replies, strict=True):
-            kept.append(not draft.leased or reply[-1] == 1)
-            draft.stamp = self._clock.stamp_of(reply)
-        return kept
+        return [self._settled(draft, reply) for draft, reply in zip(drafts, replies, strict=True)]
+
+    def _settled(self, draft: Draft, reply: list[Any]) -> bool:
+        """Note the stamp that a draft was given, or that of the same value before it."""
+        stamp = self._clock.stamp_of(reply)
+        same = draft.leased and reply[-1] == _SAME
+        draft.stamp = Stamp(stamp.epoch, int(reply[-2])) if same else stamp
+        return not draft.leased or reply[-1] != _OVERTAKEN
 
     def _put_command(self, draft: Draft) -> Command:
         commands = self._clock.commands
@@ -148,7 +155,8 @@ class ClusterWrites(Writes):
 
     async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
         kept = [draft for draft in drafts if self._is_current(draft)]
-        outcomes = await self._clock.placed([self._fill_command(draft) for draft in kept])
+        commands = [self._fill_command(draft) for draft in kept]
+        outcomes = await self._clock.placed(commands) if commands else []
         stored = {
             id(draft): outcome == 1
             for draft, outcome in zip(kept, outcomes or [0] * len(kept), strict=True)
@@ -186,47 +194,48 @@ class ClusterWrites(Writes):
         )
 
     async def put(self, drafts: Sequence[Draft]) -> list[bool]:
-        commands = self._clock.commands
         with self._clock.held([draft.key for draft in drafts]):
             for _ in range(ATTEMPTS):
                 replies = await self._clock.run_all(
-                    [
-                        functools.partial(commands.check, draft.key, draft.tags, draft.stamp)
-                        if draft.leased and draft.stamp is not None
-                        else functools.partial(commands.bump, (), (draft.key,))
-                        for draft in drafts
-                    ]
+                    [functools.partial(self._first, draft) for draft in drafts]
                 )
-                outcomes = await self._clock.placed(
-                    [
-                        self._second(draft, reply)
-                        for draft, reply in zip(drafts, replies, strict=True)
-                    ]
-                )
+                outcomes = await self._clock.placed(list(map(self._second, drafts, replies)))
                 if outcomes is not None:
-                    return self._settle(drafts, replies, outcomes)
+                    return [
+                        await self._end(draft, reply, outcome)
+                        for draft, reply, outcome in zip(drafts, replies, outcomes, strict=True)
+                    ]
         raise self._clock.lost()
 
-    def _second(self, draft: Draft, reply: list[Any]) -> Command:
-        """The second step: the value, or a tombstone where the lease was overtaken."""
-        stamp = self._clock.stamp_of(reply)
-        if not draft.leased:
-            return self._place(draft, stamp)
-        if reply[-1] == 1 and draft.stamp is not None:
-            return self._place(draft, stamp, below=str(draft.stamp.asof))
-        return scripts.BURY(
-            [self._names.value(draft.key)], *stamp, tombstone(draft.key, stamp),
-            self._clock.commands.tombstone_life,
-        )  # fmt: skip
+    def _first(self, draft: Draft) -> Command:
+        """The first step: bump the key, unless a lease was overtaken."""
+        commands = self._clock.commands
+        if draft.leased and draft.stamp is not None:
+            return commands.check(draft.key, draft.tags, draft.stamp)
+        return commands.bump((), (draft.key,))
 
-    def _settle(
-        self, drafts: Sequence[Draft], replies: Sequence[list[Any]], outcomes: Sequence[object]
-    ) -> list[bool]:
-        kept = []
-        for draft, reply, outcome in zip(drafts, replies, outcomes, strict=True):
-            kept.append(not draft.leased or (reply[-1] == 1 and outcome == 1))
-            draft.stamp = self._clock.stamp_of(reply)
-        return kept
+    def _second(self, draft: Draft, reply: list[Any]) -> Command:
+        """The second step: the value, or a look whether it is there already."""
+        stamp = self._clock.stamp_of(reply)
+        if not draft.leased or draft.stamp is None:
+            return self._place(draft, stamp)
+        if reply[-1] == 1:
+            return self._place(draft, stamp, below=str(draft.stamp.asof))
+        packed = self._seal(draft, stamp).packed
+        return scripts.SAME([self._names.value(draft.key)], packed)
+
+    async def _end(self, draft: Draft, reply: list[Any], outcome: object) -> bool:
+        stamp = self._clock.stamp_of(reply)
+        if not draft.leased or (reply[-1] == 1 and outcome == 1):
+            draft.stamp = stamp
+            return True
+        found = envelope.read_stamp(outcome) if isinstance(outcome, bytes) else None
+        if found is not None:
+            draft.stamp = Stamp(*found)
+            if self._is_current(draft):
+                return True
+        await self._clock.invalidate((), (draft.key,))
+        return False
 
     async def swap(self, draft: Draft, expected: bytes, judged: Stamp | None) -> bool:
         commands = self._clock.commands

@@ -167,9 +167,22 @@ local s = begin()
 if not s then return {'RESYNC'} end
 local asof, count = tonumber(ARGV[11]), #KEYS - 4
 local clean = untouched(s, ARGV[10], asof, ARGV[15], 19, count)
-local stored, epoch = read_stamp(KEYS[3])
+local stored, epoch, _, flags = read_stamp(KEYS[3])
 if stored and (epoch > tonumber(s.E) or (epoch == tonumber(s.E) and stored > asof)) then
   clean = false
+end
+local function done(outcome)
+  local reply = finish(s, 1)
+  reply[#reply + 1] = digits(stored or 0)
+  reply[#reply + 1] = outcome
+  return reply
+end
+if not clean and stored and epoch == tonumber(s.E) and stored > asof then
+  if flags % 2 == 1 then return done(0) end
+  if same(redis.call('GET', KEYS[3]), ARGV[16])
+    and untouched(s, s.E, stored, ARGV[15], 19, count) then
+    return done(2)
+  end
 end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[15])
 if clean then
@@ -178,15 +191,15 @@ if clean then
 else
   redis.call('SET', KEYS[3], stamped(ARGV[17], s.q, tonumber(s.E)), 'PX', ARGV[18])
 end
-local reply = finish(s, 1)
-reply[#reply + 1] = clean and 1 or 0
-return reply
+return done(clean and 1 or 0)
 """
 )
 """Store a value that was read or made after a miss, if nothing has happened to it since.
 
 It then replaces whatever is there, like an explicit set, since nobody knows whether it was read
-or written; otherwise a tombstone does.
+or written; otherwise a tombstone does. Two exceptions let many who missed at once agree: a valid
+entry of the same value stays, and so does a tombstone that is newer than the lease. The last two
+results are the asof that was found, and 1 for stored, 2 for the same, 0 for overtaken.
 """
 
 CHECK: Final = Script(
@@ -200,13 +213,13 @@ CHECK: Final = Script(
 local s = begin()
 if not s then return {'RESYNC'} end
 local clean = untouched(s, ARGV[10], tonumber(ARGV[11]), ARGV[12], 13, #ARGV - 12)
-redis.call('ZADD', KEYS[2], digits(s.q), ARGV[12])
+if clean then redis.call('ZADD', KEYS[2], digits(s.q), ARGV[12]) end
 local reply = finish(s, 1)
 reply[#reply + 1] = clean and 1 or 0
 return reply
 """
 )
-"""Bump a key, and tell whether anything had happened to it or its tags since a lease.
+"""Tell whether anything has happened to a key or its tags since a lease; bump the key if not.
 
 The first of the two steps of OFFER in a cluster.
 """

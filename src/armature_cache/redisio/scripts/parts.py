@@ -59,7 +59,12 @@ local function read_stamp(key)
   if #head < 24 or string.sub(head, 1, 2) ~= 'AC' then return nil end
   local asof, epoch = struct.unpack('>I8I8', head, 5)
   if stamp(asof, epoch) ~= string.sub(head, 5) then return nil end
-  return asof, epoch, string.byte(head, 3)
+  return asof, epoch, string.byte(head, 3), string.byte(head, 4)
+end
+local function same(raw, envelope)
+  return raw and #raw == #envelope and string.sub(raw, 1, 4) == string.sub(envelope, 1, 4)
+    and string.sub(raw, 53, 72) == string.sub(envelope, 53, 72)
+    and string.sub(raw, 77) == string.sub(envelope, 77)
 end
 """
 

@@ -63,6 +63,16 @@ return 1
 )
 """Store a value in a cluster, where the clock is elsewhere: refused below a higher stamp."""
 
+SAME: Final = Script(
+    PRELUDE
+    + """
+-- KEYS value; ARGV envelope
+if same(redis.call('GET', KEYS[1]), ARGV[1]) then return redis.call('GETRANGE', KEYS[1], 0, 75) end
+return ''
+"""
+)
+"""The header of what is stored, if it is the same value; in a cluster."""
+
 BURY: Final = Script(
     PRELUDE
     + """

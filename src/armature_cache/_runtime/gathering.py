@@ -1,0 +1,73 @@
+"""Gathering: what many tasks ask for at the same time is done together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_AT_ONCE: Final = 256
+"""Requests that are done together at the most."""
+UNDER_WAY: Final = 2
+"""Rounds that may be under way side by side."""
+
+
+class Gatherer(Generic[T, R]):
+    """Does requests in rounds, on one event loop.
+
+    A request that finds a free place is done at once and by itself, so that nothing is added to
+    the time of a lone one. Those that come while all places are taken are done together in the
+    next round; a caller who is cancelled leaves the others of his round alone.
+    """
+
+    def __init__(self, do: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
+        self._do = do
+        self._under_way = 0
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._rounds: set[asyncio.Task[None]] = set()
+
+    async def ask(self, request: T) -> R:
+        """The result of a request."""
+        if self._under_way < UNDER_WAY and not self._waiting:
+            self._under_way += 1
+            try:
+                return (await self._do([request]))[0]
+            finally:
+                self._done()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        return await future
+
+    def _done(self) -> None:
+        self._under_way -= 1
+        batch = self._take()
+        if batch:
+            self._under_way += 1
+            task = asyncio.get_running_loop().create_task(self._round(batch))
+            self._rounds.add(task)
+            task.add_done_callback(self._rounds.discard)
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch = [pair for pair in self._waiting if not pair[1].done()]
+        self._waiting = batch[MOST_AT_ONCE:]
+        return batch[:MOST_AT_ONCE]
+
+    async def _round(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._do([request for request, _ in batch])
+        except BaseException as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            self._done()
