@@ -64,7 +64,7 @@ class RedisClock(RedisSync):
             await self.flush()
             done = await self._send(job)
         except BaseException as error:
-            self.replica.owe(job)
+            self._owe(job)
             if isinstance(error, BackendError):
                 raise InvalidationError(
                     f"the invalidation was not acknowledged and stays queued: {error}",
@@ -76,35 +76,36 @@ class RedisClock(RedisSync):
         return done
 
     @contextlib.contextmanager
-    def held(self, keys: Sequence[str], *, undo: bool = True) -> Iterator[None]:
-        """Keys that are being written: dead here until it is acknowledged.
+    def written(self, keys: Sequence[str], *, undo: bool = True) -> Iterator[None]:
+        """Keys that are being written: with `undo`, what is not acknowledged counts as deleted.
 
-        With `undo`, a write that was not acknowledged is followed by a delete, at the next contact.
+        After a failure they are dead in this process, until a delete has been acknowledged.
         """
-        job = Unsent((), tuple(keys), self.replica.hold((), keys))
         try:
             yield
         except ClosedError:
-            self.replica.drop(job.marks)
             raise
         except BaseException:
             if undo:
-                self.replica.owe(job)
-            else:
-                self.replica.drop(job.marks)
+                self._owe(Unsent((), tuple(keys), self.replica.hold((), keys)))
             raise
-        self.replica.drop(job.marks)
+
+    def _owe(self, job: Unsent) -> None:
+        """Keep an invalidation; the listener sends it when the server can be reached again."""
+        self.replica.owe(job)
+        self._demand()
 
     async def flush(self) -> None:
         """Send again what was not acknowledged, before anything is read."""
         replica = self.replica
-        if replica.restart_owed:
+        while (due := replica.restarts_owed) > replica.restarts_paid:
             await self.resync(restart=True)
-            replica.restart_owed = False
-        while replica.owed:
-            job = replica.owed[0]
-            await self._send(job)
-            replica.paid(job)
+            replica.restarts_paid = max(replica.restarts_paid, due)
+        while jobs := list(replica.owed):
+            tags = dict.fromkeys(tag for job in jobs for tag in job.tags)
+            keys = dict.fromkeys(key for job in jobs for key in job.keys)
+            await self._send(Unsent(tuple(tags), tuple(keys), []))
+            replica.paid(jobs)
 
     async def settle(self) -> None:
         await self._runtime.sleep(self.replica.largest_bound / 1_000_000)

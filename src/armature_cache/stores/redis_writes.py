@@ -111,7 +111,7 @@ class Writes:
 
         What was not acknowledged counts as deleted.
         """
-        with self._clock.held([draft.key for draft in drafts]):
+        with self._clock.written([draft.key for draft in drafts]):
             replies = await self._clock.run_all(
                 [functools.partial(self._put_command, draft) for draft in drafts]
             )
@@ -139,7 +139,7 @@ class Writes:
         others may have counted on.
         """
         commands, standing = self._clock.commands, judged is not None
-        with self._clock.held([draft.key], undo=not draft.counter):
+        with self._clock.written([draft.key], undo=not draft.counter):
             reply = await self._clock.run(
                 lambda: commands.set(self._seal(draft, None), expected, standing=standing),
                 retry=False,
@@ -194,7 +194,7 @@ class ClusterWrites(Writes):
         )
 
     async def put(self, drafts: Sequence[Draft]) -> list[bool]:
-        with self._clock.held([draft.key for draft in drafts]):
+        with self._clock.written([draft.key for draft in drafts]):
             for _ in range(ATTEMPTS):
                 replies = await self._clock.run_all(
                     [functools.partial(self._first, draft) for draft in drafts]
@@ -244,7 +244,7 @@ class ClusterWrites(Writes):
             if judged is None
             else functools.partial(commands.check, draft.key, draft.tags, judged)
         )
-        with self._clock.held([draft.key], undo=not draft.counter):
+        with self._clock.written([draft.key], undo=not draft.counter):
             for _ in range(ATTEMPTS):
                 reply = await self._clock.run(first, retry=False)
                 if judged is not None and reply[-1] != 1:
