@@ -55,12 +55,21 @@ def measure(rows: list[Row], bench: Bench) -> tuple[list[Result], list[str]]:
         started = time.monotonic()
         print(f"{row.name} ...", end=" ", file=sys.stderr, flush=True)
         try:
-            results += row.run(bench)
+            found = row.run(bench)
+            results += found
+            save(row.name, found)
         except Exception:  # noqa: BLE001 - one row must not take the others along
             failed.append(row.name)
             traceback.print_exc()
         print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     return results, failed
+
+
+def save(name: str, results: list[Result], facts: dict[str, str] | None = None) -> None:
+    """Write results as JSON; those of one row as soon as they are there."""
+    RESULTS.mkdir(exist_ok=True)
+    told = json.dumps(report.as_json(results, facts or {}), indent=2)
+    (RESULTS / f"{name}.json").write_text(told + "\n", "utf-8")
 
 
 def main() -> int:
@@ -80,10 +89,8 @@ def main() -> int:
         bench.close()
     print(report.table(results))
     whole = not (arguments.only or arguments.quick or failed)
-    name = "results" if not arguments.only else "-".join(arguments.only)
-    RESULTS.mkdir(exist_ok=True)
-    saved = RESULTS / f"{name}.json"
-    saved.write_text(json.dumps(report.as_json(results, facts), indent=2) + "\n", "utf-8")
+    if not arguments.only:
+        save("results", results, facts)
     if whole:
         page.write(results, facts, bench.notes, ROOT / "docs")
         print("\nwritten: docs/benchmarks.md and its pictures", file=sys.stderr)

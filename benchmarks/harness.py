@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 OURS = "armature"
+FLOORS = frozenset({"bare coroutine", "bare coroutine p99", "nobody"})
+"""Figures that are nobody's: what cannot be undercut."""
 Unit = Literal["ns", "B", "count"]
 Case = Callable[[], Awaitable[None] | None]
 """One pass over the keys: a plain function, or one whose result is awaited."""
@@ -46,11 +48,12 @@ class Target:
     kind: Literal["factor", "times", "saved", "absolute"]
     limit: float
     peer: str = ""
-    subject: str = OURS
+    subject: str = ""
+    """Which of our figures, if not the main one."""
 
     def ratio(self, result: Result) -> float | None:
         """The figure that is held against the limit; None if one of the two is missing."""
-        ours, peer = result.value(self.subject), result.value(self.peer)
+        ours, peer = result.value(self.subject or result.ours), result.value(self.peer)
         if ours is None or (self.peer and not peer):
             return None
         if self.kind == "absolute" or peer is None:
@@ -68,7 +71,10 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A line of the table: our figure and the peers', in one unit, smaller is better."""
+    """Our figure and the peers', in one unit, smaller is better; `ours` names the main one.
+
+    Figures whose names begin with `armature` are ours, too.
+    """
 
     name: str
     title: str
@@ -77,6 +83,7 @@ class Result:
     targets: Sequence[Target] = ()
     remark: str = ""
     by: Literal["best", "median"] = "best"
+    ours: str = OURS
 
     def value(self, name: str) -> float | None:
         figure = self.figures.get(name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import plots
-from benchmarks.harness import OURS, Result
+from benchmarks.harness import FLOORS, OURS, Result
 from benchmarks.report import shown, table
 
 _HEAD = """\
@@ -73,8 +73,10 @@ def _wins(results: Sequence[Result]) -> str:
     """Where somebody else is better, and which targets are missed."""
     found = []
     for result in results:
-        ours = result.value(OURS)
-        peers = [name for name in result.figures if not name.startswith((OURS, "bare coroutine"))]
+        ours = result.value(result.ours)
+        peers = [
+            name for name in result.figures if not name.startswith(OURS) and name not in FLOORS
+        ]
         better = [name for name in peers if ours and (result.value(name) or ours) < ours]
         if better:
             figures = ", ".join(

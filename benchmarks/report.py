@@ -55,8 +55,8 @@ def met_text(result: Result, target: Target) -> str:
 
 def lines(result: Result) -> list[tuple[str, ...]]:
     """One line for each target, then one for each other figure."""
-    aimed = {name for target in result.targets for name in (target.peer, target.subject)}
-    others = [name for name in result.figures if name not in {OURS, *aimed}]
+    aimed = {name for target in result.targets for name in (target.peer, _subject(result, target))}
+    others = [name for name in result.figures if name not in {result.ours, *aimed}]
     found = [_aimed(result, target) for target in result.targets]
     found += [_other(result, name) for name in others]
     named = [line[0] for line in found]
@@ -68,8 +68,8 @@ def lines(result: Result) -> list[tuple[str, ...]]:
 
 def _aimed(result: Result, target: Target) -> tuple[str, ...]:
     return (
-        _what(result, target.subject),
-        _figure(result, target.subject),
+        _what(result, _subject(result, target)),
+        _figure(result, _subject(result, target)),
         f"{target.peer} {_figure(result, target.peer)}" if target.peer else "",
         ratio_text(result, target),
         target_text(target, result.unit),
@@ -80,10 +80,14 @@ def _aimed(result: Result, target: Target) -> tuple[str, ...]:
 def _other(result: Result, name: str) -> tuple[str, ...]:
     if name.startswith(OURS):
         return (_what(result, name), _figure(result, name), "", "", "", "")
-    ours, value = result.value(OURS), result.value(name)
+    ours, value = result.value(result.ours), result.value(name)
     ratio = f"{ours / value:.2f} x" if ours and value else ""
     beside = f"{name} {_figure(result, name)}"
-    return (_what(result, OURS), _figure(result, OURS), beside, ratio, "", "")
+    return (_what(result, result.ours), _figure(result, result.ours), beside, ratio, "", "")
+
+
+def _subject(result: Result, target: Target) -> str:
+    return target.subject or result.ours
 
 
 def _what(result: Result, subject: str) -> str:

@@ -95,13 +95,13 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[RedisServer]:
-    with RedisServer(binary=_binary("valkey9")) as running:
+    with RedisServer(binary=binary_of("valkey9")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def redis7() -> Iterator[RedisServer]:
-    with RedisServer(binary=_binary("redis7")) as running:
+    with RedisServer(binary=binary_of("redis7")) as running:
         yield running
 
 
@@ -122,7 +122,7 @@ def start_server(request: pytest.FixtureRequest) -> Iterator[StartServer]:
     with contextlib.ExitStack() as running:
 
         def start(options: Mapping[str, Option] | None = None) -> RedisServer:
-            own = RedisServer(binary=_binary(request.param), options=options)
+            own = RedisServer(binary=binary_of(request.param), options=options)
             return running.enter_context(own)
 
         yield start
@@ -131,13 +131,13 @@ def start_server(request: pytest.FixtureRequest) -> Iterator[StartServer]:
 # Nothing fails over in the shared groups, not even on a busy machine.
 @pytest.fixture(scope="session", params=_KINDS)
 def cluster(request: pytest.FixtureRequest) -> Iterator[ClusterServers]:
-    with ClusterServers(binary=_binary(request.param), node_timeout=30_000) as running:
+    with ClusterServers(binary=binary_of(request.param), node_timeout=30_000) as running:
         yield running
 
 
 @pytest.fixture(scope="session", params=_KINDS)
 def sentinel(request: pytest.FixtureRequest) -> Iterator[SentinelServers]:
-    with SentinelServers(binary=_binary(request.param), down_after=30_000) as running:
+    with SentinelServers(binary=binary_of(request.param), down_after=30_000) as running:
         yield running
 
 
@@ -148,7 +148,7 @@ def start_cluster(request: pytest.FixtureRequest) -> Iterator[StartCluster]:
         def start(
             *, masters: int = 3, replicas: int = 1, options: Mapping[str, Option] | None = None
         ) -> ClusterServers:
-            binary = _binary(request.param)
+            binary = binary_of(request.param)
             own = ClusterServers(masters=masters, replicas=replicas, binary=binary, options=options)
             return running.enter_context(own)
 
@@ -162,7 +162,9 @@ def start_sentinel(request: pytest.FixtureRequest) -> Iterator[StartSentinel]:
         def start(
             *, replicas: int = 1, options: Mapping[str, Option] | None = None
         ) -> SentinelServers:
-            own = SentinelServers(replicas=replicas, binary=_binary(request.param), options=options)
+            own = SentinelServers(
+                replicas=replicas, binary=binary_of(request.param), options=options
+            )
             return running.enter_context(own)
 
         yield start
@@ -174,7 +176,8 @@ def namespace() -> str:
     return f"t{uuid.uuid4().hex[:12]}"
 
 
-def _binary(kind: str) -> Path:
+def binary_of(kind: str) -> Path:
+    """The binary of a kind of server: valkey9 or redis7."""
     binary = find_valkey() if kind == "valkey9" else find_redis()
     if binary is None:
         pytest.fail(f"no server binary for {kind}")

@@ -17,7 +17,6 @@ An unknown version, a wrong check or any other damage makes `parse` return None:
 from __future__ import annotations
 
 import dataclasses
-import enum
 import struct
 import zlib
 from typing import Final
@@ -34,15 +33,18 @@ _PRIME: Final = 4_294_967_291
 _CHECKSUM_AT: Final = HEADER_SIZE - 4
 
 
-class Flag(enum.IntFlag):
-    """What is special about an entry; unknown flags make it a miss."""
+class Flag:
+    """What is special about an entry, as bits; unknown ones make it a miss.
 
-    TOMBSTONE = 1
-    COUNTER = 2
-    NO_EXPIRY = 4
+    Plain integers: an `IntFlag` would cost more than all the rest of reading a header.
+    """
+
+    TOMBSTONE: Final = 1
+    COUNTER: Final = 2
+    NO_EXPIRY: Final = 4
 
 
-_KNOWN: Final = int(Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY)
+_KNOWN: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY
 
 
 @dataclasses.dataclass(slots=True)

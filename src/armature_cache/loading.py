@@ -1,21 +1,23 @@
 """Single flight: one load for all who want the same key at the same time.
 
 It knows neither stores nor clocks. A flight carries the stamp of its load once that has begun;
-a caller joins a flight only if that stamp is new enough for what the caller may know.
+a caller joins a flight only if that stamp is new enough for what the caller may know, and takes
+what it found without a load only if that was judged by no less.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from armature_cache import _forking
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Shared
     from armature_cache.clocks.replica import Stamp
+    from armature_cache.entry import Entry
 
 T = TypeVar("T")
 _Slot = tuple[int, int, str]
@@ -24,15 +26,40 @@ _inside: ContextVar[frozenset[_Slot]] = ContextVar("armature_cache_loading", def
 
 
 class Flight(Generic[T]):
-    """One load under way; `stamp` is None until its loader is about to start."""
+    """One load under way.
 
-    __slots__ = ("shared", "stamp", "tags")
+    `stamp` is None until its loader is about to start, at `began`. `found` is the entry that made
+    a load unnecessary, judged by a clock of generation `knew` or later.
+    """
+
+    __slots__ = ("began", "found", "knew", "shared", "stamp", "tags")
 
     shared: Shared[T]
 
     def __init__(self, tags: tuple[str, ...] = ()) -> None:
         self.tags = tags
         self.stamp: Stamp | None = None
+        self.began = 0.0
+        self.found: Entry | None = None
+        self.knew = 0
+
+
+class Caller(Protocol):
+    """One who wants a value now; `tags` are those of the entry that his flight would make."""
+
+    tags: tuple[str, ...]
+
+    async def catch_up(self) -> None:
+        """Learn what he has to know before he judges a flight that others started."""
+        ...
+
+    def may_join(self, flight: Flight[Any]) -> bool:
+        """Whether a flight under way will do."""
+        ...
+
+    def may_have(self, flight: Flight[Any]) -> bool:
+        """Whether what a flight found, that he joined before it began to load, will do."""
+        ...
 
 
 class Flights:
@@ -56,31 +83,30 @@ class Flights:
         return len(self._table)
 
     async def run(
-        self,
-        key: str,
-        work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
-        *,
-        tags: tuple[str, ...],
-        may_join: Callable[[Flight[Any]], bool],
-        catch_up: Callable[[], Awaitable[None]],
+        self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], caller: Caller
     ) -> T:
         """The outcome of `work`, shared with everyone who wants `key` now.
 
-        `catch_up` is awaited before a flight is joined that others started, and `may_join` then
-        says whether it will do. `tags` are those of the entry that the flight makes. A load that
-        asks for its own key runs by itself.
+        A load that asks for its own key runs by itself.
         """
         slot = (id(self), self._runtime.scope(), key)
         if slot in _inside.get():
             return await work(Flight())
-        if self._open(slot) is not None:
-            await catch_up()
-        flight = self._enter(slot, Flight(tags), work, may_join)
-        try:
-            return await flight.shared.join()
-        finally:
-            if flight.shared.finished:
-                self._leave(slot, flight)
+        caught_up = False
+        while True:
+            fresh: Flight[T] = Flight(caller.tags)
+            flight = self._enter(slot, fresh, work, caller if caught_up else None)
+            if flight is None:
+                await caller.catch_up()
+                caught_up = True
+                continue
+            try:
+                outcome = await flight.shared.join()
+            finally:
+                if flight.shared.finished:
+                    self._leave(slot, flight)
+            if flight is fresh or caller.may_have(flight):
+                return outcome
 
     def _open(self, slot: _Slot) -> Flight[Any] | None:
         flight = self._table.get(slot)
@@ -93,12 +119,16 @@ class Flights:
         slot: _Slot,
         fresh: Flight[T],
         work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
-        may_join: Callable[[Flight[Any]], bool],
-    ) -> Flight[T]:
+        caller: Caller | None,
+    ) -> Flight[T] | None:
+        """The flight to wait for; None if there is one that the caller cannot judge yet."""
         with self._lock:
             flight: Flight[T] | None = self._open(slot)
-            if flight is not None and may_join(flight):
-                return flight
+            if flight is not None:
+                if caller is None:
+                    return None
+                if caller.may_join(flight):
+                    return flight
             fresh.shared = self._runtime.shared(lambda: self._lead(slot, fresh, work))
             self._table[slot] = fresh
             return fresh

@@ -326,7 +326,10 @@ class RedisCache(CacheStore):
         codec: Codec | None = None,
         time: TimeSource = boottime,
     ) -> Self:
-        """A cache over a client that the caller made, and closes; see the async face."""
+        """A cache over a client that the caller made, and closes.
+
+        `config` gives everything but the address: namespace, lifetimes, timeouts and bounds.
+        """
         from armature_cache.stores.redis import RedisCache as Core
 
         self = cls.__new__(cls)

@@ -67,6 +67,12 @@ def _places(stack: Stack, *, once: bool) -> Iterator[object]:
         yield from (valkey, redis7) if both else (valkey,) if (turn + number) % 2 else (redis7,)
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Without asyncio's debug mode, which costs these many small tests a third of their time."""
+    return "asyncio"
+
+
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Place:
     stack, face, kind = request.param

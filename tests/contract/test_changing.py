@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -26,7 +27,7 @@ async def test_one_of_many_adds_wins(cache: Face):
     async def add(number: int) -> bool:
         return bool(await cache.add("k", number))
 
-    won = await cache.together([lambda number=number: add(number) for number in range(8)])
+    won = await cache.together([functools.partial(add, number) for number in range(8)])
     assert won.count(True) == 1
     assert await cache.get("k") == won.index(True)
 

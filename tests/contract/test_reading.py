@@ -5,13 +5,14 @@ import datetime
 import decimal
 import math
 import uuid
+from typing import Any
 
 import pytest
 
 from armature_cache import ConfigError
 from tests.contract.faces import Face
 
-FALSY = (None, False, 0, 0.0, "", b"", [], {}, ())
+FALSY: tuple[Any, ...] = (None, False, 0, 0.0, "", b"", [], {}, ())
 
 
 @dataclasses.dataclass

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from armature_cache import InvalidTag, TagsNotSupported
@@ -97,7 +99,7 @@ async def test_listings_follow_an_overwrite(tagged: Face):
 
 
 async def test_listings_follow_delete_invalidation_and_clear(tagged: Face):
-    await tagged.set_many({key: 1 for key in "abcd"}, tags=["t", "u"])
+    await tagged.set_many(dict.fromkeys("abcd", 1), tags=["t", "u"])
     await tagged.delete("a")
     assert await tagged.get_keys_by_tag("t") == ["b", "c", "d"]
     assert await tagged.get_tags_for_key("a") == []
@@ -152,7 +154,8 @@ async def test_many_tags(tagged: Face):
 
 async def test_bad_tags_change_nothing(tagged: Face):
     await tagged.set("k", "old", tags="t")
-    for bad in ("", "n\0l", "t" * 1025, "\ud800", 5, None, b"t", ["t"]):
+    wrong: tuple[Any, ...] = ("", "n\0l", "t" * 1025, "\ud800", 5, None, b"t", ["t"])
+    for bad in wrong:
         for call in (
             lambda bad=bad: tagged.set("k", "new", tags=["t", bad]),
             lambda bad=bad: tagged.set_many({"k": "new", "l": 1}, tags=["t", bad]),
@@ -168,7 +171,8 @@ async def test_bad_tags_change_nothing(tagged: Face):
             with pytest.raises(InvalidTag, match="tag") as caught:
                 await call()
             assert caught.value.tag == bad
-    for bad in (5, 1.5, object()):
+    odd: tuple[Any, ...] = (5, 1.5, object())
+    for bad in odd:
         for call in (
             lambda bad=bad: tagged.set("k", "new", tags=bad),
             lambda bad=bad: tagged.set_many({"k": "new"}, tags=bad),

@@ -118,7 +118,7 @@ def test_protocol_names_the_keys_of_the_code():
     shown = _rows(PROTOCOL, "| Key | Type | Content |")
     expected = [
         names.clock, names.keys, names.channel, names.value("<key>"), names.index("<tag>"),
-        names.registry, names.scratch("<key>"),
+        names.registry,
     ]  # fmt: skip
     assert list(shown) == expected
 

@@ -1,4 +1,4 @@
-"""Counters and locks: nothing is lost, nothing counts twice, and nobody holds what another holds."""
+"""Counters and locks: nothing is lost, nothing counts twice, no two hold one lock."""
 
 from __future__ import annotations
 

@@ -212,4 +212,3 @@ KINDS: Final[dict[str, Callable[[Faults], str]]] = {
     "freeze a worker": Faults.freeze_worker,
 }
 """Every fault, by the name that `--faults` takes."""
-

@@ -53,7 +53,7 @@ class Hands:
         if self.cache.awaited:
             await asyncio.sleep(seconds)
         elif seconds:
-            time.sleep(seconds)
+            time.sleep(seconds)  # noqa: ASYNC251 - a thread drives this
 
     async def attempt(self, call: Awaitable[Any]) -> Outcome:
         """Make a call; under the async face it is sometimes cancelled."""

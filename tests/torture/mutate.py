@@ -7,11 +7,11 @@ from typing import Any
 
 from armature_cache.clocks.redis import RedisClock
 from armature_cache.clocks.replica import Replica
-from armature_cache.loading import Flights
 from armature_cache.redisio import scripts
 from armature_cache.redisio.aio import AsyncPort
 from armature_cache.redisio.blocking import BlockingPort
 from armature_cache.redisio.port import Script
+from armature_cache.stores.joining import Passenger
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.single import SingleMethods
 
@@ -60,11 +60,8 @@ def _no_run_id() -> None:
 
 
 def _join_any() -> None:
-    flights: Any = Flights
-    enter = flights._enter
-    flights._enter = lambda self, slot, fresh, work, may_join: enter(
-        self, slot, fresh, work, lambda _: True
-    )
+    passenger: Any = Passenger
+    passenger.may_join = passenger.may_have = lambda self, flight: True
 
 
 def _no_pending() -> None:
@@ -83,15 +80,17 @@ def _deaf_to_tags() -> None:
 
 
 def _count_twice() -> None:
-    blocking: Any = BlockingPort
-    aio: Any = AsyncPort
-    send_now, send = blocking.send_now, aio.send
+    for port, name in ((BlockingPort, "send_now"), (AsyncPort, "send")):
+        _always_retry(port, name)
 
-    async def again(self: Any, commands: Any, *, retry: bool = True) -> Any:
-        return await send(self, commands)
 
-    blocking.send_now = lambda self, commands, *, retry=True: send_now(self, commands)
-    aio.send = again
+def _always_retry(port: Any, name: str) -> None:
+    send = getattr(port, name)
+
+    def again(self: Any, commands: Any, *, retry: bool = True) -> Any:
+        return send(self, commands)
+
+    setattr(port, name, again)
 
 
 def _no_strong() -> None:

@@ -47,7 +47,7 @@ class Options:
     mutation: str | None = None
 
 
-class Unfinished(Exception):  # noqa: N818 - says what happened
+class Unfinished(Exception):
     """The run could not be made, which says nothing of the library."""
 
 

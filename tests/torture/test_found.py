@@ -12,8 +12,14 @@ from typing import Any
 
 import pytest
 
-from armature_cache import BackendError, CacheConfig, InMemoryCache, RedisCache
-from armature_cache import TaggedCache, TieredCache
+from armature_cache import (
+    BackendError,
+    CacheConfig,
+    InMemoryCache,
+    RedisCache,
+    TaggedCache,
+    TieredCache,
+)
 from armature_cache.clocks.redis_replica import ServerReplica
 from armature_cache.errors import BackendUnavailable
 from armature_cache.redisio.port import Command

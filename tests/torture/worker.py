@@ -90,9 +90,9 @@ class Worker:
     def hands(self, task: str) -> Hands:
         """What one task works with."""
         job = self.job
-        faces = [Face(store) for store in self.stores]
+        cache, counts = (Face(store) for store in self.stores)
         rng = random.Random(f"{job.seed}/{self.journal.worker}/{task}")
-        return Hands(*faces, self.truth, self.journal, rng, job.hints, job.strict)
+        return Hands(cache, counts, self.truth, self.journal, rng, job.hints, job.strict)
 
     async def task(self, name: str) -> None:
         """One operation after another."""
@@ -205,5 +205,3 @@ def main(job: Job) -> None:
         worker.run()
     finally:
         worker.journal.close()
-
-

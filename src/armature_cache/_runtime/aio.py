@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar, cast
 
 from armature_cache.errors import LoadCancelled
@@ -98,14 +97,20 @@ class AsyncRuntime:
                 raise outcome
         return cast("list[T | Exception]", outcomes)
 
-    def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        return asyncio.timeout(seconds)
-
 
 ASYNC = AsyncRuntime()
 
 
 Loop = asyncio.AbstractEventLoop
+
+
+deadline = asyncio.timeout
+"""Raises `TimeoutError` inside its block once so many seconds are over."""
+
+
+def extend(limit: asyncio.Timeout, seconds: float) -> None:
+    """Let a deadline be so many seconds from now."""
+    limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def running_loop() -> Loop:

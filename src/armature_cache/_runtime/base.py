@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -62,8 +61,4 @@ class Runtime(Protocol):
 
     async def gather(self, works: Sequence[Coroutine[Any, Any, T]]) -> list[T | Exception]:
         """The outcomes of several computations, side by side where this face can."""
-        ...
-
-    def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Raises `TimeoutError` inside its block once the time is over."""
         ...

@@ -6,7 +6,6 @@ import inspect
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, TypeVar, cast
 
 from armature_cache._runtime.background import pause, start_daemon
@@ -108,10 +107,6 @@ class BlockingRuntime:
             except Exception as error:  # noqa: BLE001 - an outcome like any other
                 outcomes.append(error)
         return outcomes
-
-    def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        """Nothing: blocking sockets carry their own deadlines."""
-        return nullcontext()
 
 
 BLOCKING = BlockingRuntime()

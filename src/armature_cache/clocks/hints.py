@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from armature_cache._runtime.background import pause, start_daemon
@@ -35,6 +36,7 @@ AHEAD: Final = 0.5
 """The part of the staleness bound after which trust is renewed."""
 _IDLE: Final = 1.0
 _KINDS: Final = frozenset((b"message", b"smessage", "message", "smessage"))
+_MOVED_AWAY: Final = frozenset((b"sunsubscribe", "sunsubscribe"))
 _LONGEST_PAUSE: Final = 1.0
 
 
@@ -96,6 +98,7 @@ class _Ear:
     def _step(self, wanted_at: float) -> None:
         try:
             if self._connection is None:
+                self._sync()  # in a cluster, this finds out where to subscribe
                 self._subscribe()
                 self._sync()
             if self._heard(self._patience(wanted_at)):
@@ -112,8 +115,10 @@ class _Ear:
             pause(min(_LONGEST_PAUSE, 0.02 * 2**self._failures) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
 
     def _due(self, wanted_at: float) -> float:
-        """When trust is to be renewed next; far away without readers."""
+        """When to sync next: now if something is owed; far away without readers."""
         now = self._time()
+        if self._clock.replica.in_debt:
+            return now
         if now - wanted_at > LINGER:
             return now + _IDLE
         return self._clock.replica.synced_at + self._clock.replica.shortest_bound * AHEAD
@@ -136,6 +141,8 @@ class _Ear:
             timeout = 0
             if isinstance(message, list) and message[0] in _KINDS:
                 news |= int(message[2]) > self._clock.replica.last
+            elif isinstance(message, list) and message[0] in _MOVED_AWAY:
+                raise RedisConnectionError("the channel has moved to another node")
         return news
 
     def _settle(self) -> None:

@@ -125,5 +125,5 @@ NO_STAMP: Final = Stamp(0, 0)
 
 def tombstone(key: str, stamp: Stamp = NO_STAMP) -> bytes:
     """What stands in place of a deleted value."""
-    grave = envelope.Envelope(stamp.asof, stamp.epoch, flags=int(envelope.Flag.TOMBSTONE))
+    grave = envelope.Envelope(stamp.asof, stamp.epoch, flags=envelope.Flag.TOMBSTONE)
     return envelope.build(key, grave)

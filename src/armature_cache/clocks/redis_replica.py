@@ -26,18 +26,25 @@ class Unsent(NamedTuple):
     keys: tuple[str, ...]
     marks: list[bytes]
 
+    @property
+    def size(self) -> int:
+        """How many tags and keys."""
+        return len(self.tags) + len(self.keys)
+
 
 class ServerReplica(Replica):
     """The replica of a server's clock: one per server, database, namespace and process."""
 
     __slots__ = (
         "coherence",
+        "_size",
         "declared_bound",
         "declared_ttl",
         "largest_bound",
         "listener",
         "owed",
-        "restart_owed",
+        "restarts_owed",
+        "restarts_paid",
         "round_trip",
         "run_id",
         "runs",
@@ -50,7 +57,7 @@ class ServerReplica(Replica):
     def __init__(self) -> None:
         super().__init__()
         self.owed: list[Unsent] = []
-        self.restart_owed = False
+        self._size = self.restarts_owed = self.restarts_paid = 0
         self.largest_bound = 0
         self.coherence = CoherenceMeter()
         self.listener: weakref.ref[Listener] | None = None
@@ -63,7 +70,7 @@ class ServerReplica(Replica):
         self.server_ahead = self.server_behind = self.round_trip = 0.0
 
     def after_fork(self) -> None:
-        self.owed, self.restart_owed = [], False
+        self.owed, self._size, self.restarts_paid = [], 0, self.restarts_owed
         listener = self.listener() if self.listener is not None else None
         if listener is not None:
             listener.after_fork()
@@ -72,7 +79,16 @@ class ServerReplica(Replica):
     @property
     def owing(self) -> int:
         """How many tags and keys were invalidated without an acknowledgement."""
-        return sum(len(job.tags) + len(job.keys) for job in self.owed) + self.restart_owed
+        return self._size + self._restarts
+
+    @property
+    def in_debt(self) -> bool:
+        """Whether something was invalidated without an acknowledgement."""
+        return bool(self.owed or self._restarts)
+
+    @property
+    def _restarts(self) -> int:
+        return int(self.restarts_owed > self.restarts_paid)
 
     def owe(self, job: Unsent) -> None:
         """Keep an invalidation that was not acknowledged, to be sent again.
@@ -82,20 +98,24 @@ class ServerReplica(Replica):
         """
         with self._lock:
             self.owed.append(job)
-            if self.owing <= MOST_OWED:
+            self._size += job.size
+            if self._size <= MOST_OWED:
                 return
-            jobs, self.owed, self.restart_owed = self.owed, [], True
+            jobs, self.owed, self._size = self.owed, [], 0
+            self.restarts_owed += 1
             self.forget()
         for old in jobs:
             self.drop(old.marks)
 
-    def paid(self, job: Unsent) -> None:
-        """An invalidation has been acknowledged after all."""
+    def paid(self, jobs: Iterable[Unsent]) -> None:
+        """Invalidations have been acknowledged after all."""
+        done = set(map(id, jobs))
         with self._lock:
-            if job not in self.owed:
-                return
-            self.owed.remove(job)
-        self.drop(job.marks)
+            settled = [job for job in self.owed if id(job) in done]
+            self.owed = [job for job in self.owed if id(job) not in done]
+            self._size -= sum(job.size for job in settled)
+        for job in settled:
+            self.drop(job.marks)
 
     def observe(self, news: Iterable[int], answer_at: float, slack: float) -> None:
         """Measure how old the news of a sync are; `slack` is its round trip in seconds."""

@@ -69,7 +69,7 @@ class RedisSync:
     def trusted(self, bound: float) -> bool:
         """Whether the last successful sync was sent within `bound` seconds."""
         replica = self.replica
-        return self._time() - replica.synced_at < bound and not replica.owed
+        return self._time() - replica.synced_at < bound and not replica.in_debt
 
     def sync_commands(self) -> tuple[Stamp, list[Command]]:
         """Where this replica stands, and the pipeline that reads everything after it.
@@ -205,7 +205,7 @@ class RedisSync:
         """
         if not self.replica.epoch:
             await self.ensure(bound)
-        elif self.replica.owed:
+        elif self.replica.in_debt:
             await self.flush()
         if not strong and self.trusted(bound):
             seen, runs = self.replica.last, self.replica.runs

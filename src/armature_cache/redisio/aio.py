@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ import redis.asyncio as redis_aio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from armature_cache._runtime.aio import ASYNC, Loop, running_loop
+from armature_cache import _forking
+from armature_cache._runtime.aio import Loop, deadline, extend, running_loop
 from armature_cache._runtime.gathering import Gatherer
 from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
@@ -35,7 +35,9 @@ class AsyncPort:
     """Sends pipelines with redis-py's asyncio connections.
 
     `make_pool` makes the pool of one event loop; an injected client's pool is the same for all.
-    Pipelines of many tasks that wait for the server at the same time are sent as one.
+    Pipelines of many tasks that wait for the server at the same time are sent as one; with
+    `merges` single reads among them become one command, for which their keys need not share a
+    slot.
     """
 
     def __init__(
@@ -47,23 +49,30 @@ class AsyncPort:
         operation_timeout: float,
         time: TimeSource,
         owned: bool = True,
+        merges: bool = True,
     ) -> None:
         self.backend = backend
+        self._merges = merges
         self._make_pool = make_pool
         self._connect_timeout = connect_timeout
         self._operation_timeout = operation_timeout
         self._time = time
         self._owned = owned
-        self._pid = os.getpid()
         self._lines: weakref.WeakKeyDictionary[Loop, _Line] = weakref.WeakKeyDictionary()
         self.closed = False
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[()]:
+        """Nothing here is locked."""
+        return ()
+
+    def after_fork(self) -> None:
+        """A child has connections of its own; its parent's stay the parent's."""
+        self._lines = weakref.WeakKeyDictionary()
 
     def _line(self) -> _Line:
         if self.closed:
             raise ClosedError(f"the cache over {self.backend} was closed")
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._lines = weakref.WeakKeyDictionary()
         loop = running_loop()
         line = self._lines.get(loop)
         if line is None:
@@ -78,7 +87,12 @@ class AsyncPort:
         self, pool: Any, pipelines: Sequence[Sequence[Command]], *, retry: bool
     ) -> list[Answer]:
         """Send several pipelines as one, and give each its own answer."""
-        commands = [command for pipeline in pipelines for command in pipeline]
+        merged = self._merges and len(pipelines) > 1 and all(map(_is_read, pipelines))
+        commands = (
+            [("MGET", *(pipeline[0][1] for pipeline in pipelines))]
+            if merged
+            else [command for pipeline in pipelines for command in pipeline]
+        )
         try:
             try:
                 answer = await self._exchange(pool, commands)
@@ -90,32 +104,35 @@ class AsyncPort:
             raise translate(error, self.backend) from error
         if len(pipelines) == 1:
             return [answer]
-        replies = iter(answer.replies)
+        replies = iter(_found(answer.replies[0], len(pipelines)) if merged else answer.replies)
         return [
             answer._replace(replies=list(itertools.islice(replies, len(pipeline))))
             for pipeline in pipelines
         ]
 
     async def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
-        async with ASYNC.deadline(self._connect_timeout):
+        async with deadline(self._connect_timeout) as limit:
             connection = await pool.get_connection()
-        try:
-            async with ASYNC.deadline(self._operation_timeout):
-                run_id = await self._run_id(connection)
-                commands = placed(commands, run_id)
-                sent_at = self._time()
-                replies = await self._talk(connection, commands)
-                missing = lacking(commands, replies)
-                if missing:
-                    again = await self._talk(connection, [whole(commands[at]) for at in missing])
-                    for at, reply in zip(missing, again, strict=True):
-                        replies[at] = reply
-                return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
+            extend(limit, self._operation_timeout)
+            try:
+                return await self._converse(connection, commands)
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await pool.release(connection)
+
+    async def _converse(self, connection: Any, commands: Sequence[Command]) -> Answer:
+        run_id = await self._run_id(connection)
+        commands = placed(commands, run_id)
+        sent_at = self._time()
+        replies = await self._talk(connection, commands)
+        missing = lacking(commands, replies)
+        if missing:
+            again = await self._talk(connection, [whole(commands[at]) for at in missing])
+            for at, reply in zip(missing, again, strict=True):
+                replies[at] = reply
+        return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
 
     async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         packed = connection.pack_commands(commands)
@@ -169,6 +186,15 @@ class _Line:
             return exchange(pool, pipelines, retry=retry)
 
         return Gatherer(do)
+
+
+def _is_read(pipeline: Sequence[Command]) -> bool:
+    return len(pipeline) == 1 and pipeline[0][0] == "GET"
+
+
+def _found(reply: Any, count: int) -> list[Any]:
+    """The reply of each read; all the same error where they failed together."""
+    return [reply] * count if isinstance(reply, Exception) else reply
 
 
 def _lost(error: RedisConnectionError) -> bool:

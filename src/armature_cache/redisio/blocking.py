@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from armature_cache import _forking
 from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
     Answer,
@@ -45,16 +45,24 @@ class BlockingPort:
         self._operation_timeout = operation_timeout
         self._time = time
         self._owned = owned
-        self._pid = os.getpid()
         self._made: redis.ConnectionPool | None = None
         self.closed = False
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[()]:
+        """Nothing here is locked."""
+        return ()
+
+    def after_fork(self) -> None:
+        """A child has connections of its own; its parent's stay the parent's."""
+        if self._owned:
+            self._made = None
 
     def pool(self) -> redis.ConnectionPool:
         """The pool of this process; a forked child gets one of its own."""
         if self.closed:
             raise ClosedError(f"the cache over {self.backend} was closed")
-        if self._made is None or self._pid != os.getpid():
-            self._pid = os.getpid()
+        if self._made is None:
             self._made = self._make_pool()
         return self._made
 
@@ -134,5 +142,5 @@ class BlockingPort:
         """`aclose`, without a coroutine."""
         self.closed = True
         made, self._made = self._made, None
-        if made is not None and self._owned and self._pid == os.getpid():
+        if made is not None and self._owned:
             made.disconnect()

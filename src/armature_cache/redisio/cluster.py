@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from redis import exceptions as redis_errors
 
 from armature_cache.errors import BackendError, BackendTimeout, BackendUnavailable, ClosedError
-from armature_cache.redisio.port import Answer, Command, Port
+from armature_cache.redisio.port import Answer, Command, Port, translate, whole
 from armature_cache.redisio.slots import slot_of, slot_of_command
 
 if TYPE_CHECKING:
@@ -49,12 +49,25 @@ class ClusterPort(Generic[P]):
         self.closed = False
         self._ports: dict[Node, P] = {}
         self._ranges: list[tuple[int, int, Node]] = []
+        self._silent: set[Node] = set()
+        self._doubted = False
 
     def _port(self, node: Node) -> P:
         port = self._ports.get(node)
         if port is None:
             port = self._ports[node] = self._make_port(node)
         return port
+
+    async def _ask(self, node: Node, commands: Sequence[Command], *, retry: bool = True) -> Answer:
+        """Send to one node. Where it does not answer in time, the map is doubted from then on."""
+        try:
+            answer = await self._port(node).send(commands, retry=retry)
+        except BackendTimeout:
+            self._silent.add(node)
+            self._doubted = True
+            raise
+        self._silent.discard(node)
+        return answer
 
     # -- sending -----------------------------------------------------------------------------
 
@@ -64,7 +77,7 @@ class ClusterPort(Generic[P]):
         gathered = _Gathered(commands)
         give_up_at = self._time() + self._patience
         pause = _FIRST_PAUSE
-        if not self._ranges:
+        if not self._ranges or self._doubted:
             await self._learn()
         while True:
             lost = await self._round(gathered, retry=retry)
@@ -86,7 +99,7 @@ class ClusterPort(Generic[P]):
         groups = self._grouped(gathered)
         outcomes = await self._runtime.gather(
             [
-                self._port(node).send([gathered.commands[at] for at in places], retry=retry)
+                self._ask(node, [gathered.commands[at] for at in places], retry=retry)
                 for node, places in groups.items()
             ]
         )
@@ -99,8 +112,9 @@ class ClusterPort(Generic[P]):
             else:
                 raise outcome
         for at, node in gathered.asked():
-            command = gathered.commands[at]
-            answer = await self._port(node).send([("ASKING",), command], retry=retry)
+            # Whole, for ASKING holds for one command: there is no second try.
+            command = whole(gathered.commands[at])
+            answer = await self._ask(node, [("ASKING",), command], retry=retry)
             gathered.take([at], answer._replace(replies=answer.replies[1:]))
         return lost
 
@@ -128,15 +142,15 @@ class ClusterPort(Generic[P]):
         """Ask the nodes in turn who owns which slots."""
         known = dict.fromkeys([*(node for _, _, node in self._ranges), *self._seeds])
         trouble: BackendError | None = None
-        for node in known:
+        for node in sorted(known, key=self._silent.__contains__):
             try:
-                answer = await self._port(node).send([("CLUSTER", "SLOTS")])
-            except BackendTimeout:
-                raise
+                answer = await self._ask(node, [("CLUSTER", "SLOTS")])
             except BackendError as error:
                 trouble = error
                 continue
             (reply,) = answer.replies
+            if isinstance(reply, redis_errors.NoPermissionError):
+                raise translate(reply, self.backend)
             if isinstance(reply, redis_errors.ResponseError):
                 raise BackendUnavailable(
                     f"{self.backend} is not a cluster ({reply}); use redis:// for a single server",
@@ -147,6 +161,7 @@ class ClusterPort(Generic[P]):
                 for low, high, primary, *_ in reply
             ]
             if self._ranges:
+                self._doubted = False
                 return
         raise trouble or BackendUnavailable(
             f"no node of {self.backend} knows the cluster's slots", backend=self.backend
@@ -156,7 +171,7 @@ class ClusterPort(Generic[P]):
         """The run_ids of all primaries that own slots."""
         await self._learn()
         nodes = {node for _, _, node in self._ranges}
-        answers = [await self._port(node).send([("PING",)]) for node in nodes]
+        answers = [await self._ask(node, [("PING",)]) for node in nodes]
         return frozenset(run for answer in answers for run in answer.runs)
 
     async def primaries(self) -> list[P]:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 import redis.asyncio as redis_aio
-import redis.asyncio.sentinel
-import redis.sentinel
 
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._runtime.ready import run_ready
 from armature_cache.address import mask_url
 from armature_cache.errors import ConfigError
+from armature_cache.redisio import sentinel
 from armature_cache.redisio.aio import AsyncPort
 from armature_cache.redisio.blocking import BlockingPort
 from armature_cache.redisio.cluster import ClusterPort, Node
@@ -62,25 +61,6 @@ def _endpoint(address: Address, library: Any, node: Node | None) -> dict[str, An
     return {"connection_class": kind, "host": host, "port": port}
 
 
-def _sentinel_pool(library: Any, config: CacheConfig) -> Any:
-    """A pool that asks the sentinels for the primary whenever it connects."""
-    address, settings = config.address, _settings(config)
-    for name in ("max_connections", "timeout"):
-        del settings[name]
-    login = _login(address)
-    manager = library.Sentinel(
-        address.hosts,
-        sentinel_kwargs={
-            "socket_connect_timeout": config.connect_timeout,
-            "socket_timeout": config.operation_timeout,
-        },
-    )
-    return library.SentinelConnectionPool(
-        address.service, manager, ssl=address.tls, max_connections=config.max_connections,
-        **settings, **login,
-    )  # fmt: skip
-
-
 def async_port(config: CacheConfig, time: TimeSource) -> Port:
     """A port for event loops."""
     if config.address.topology != "cluster":
@@ -100,10 +80,10 @@ def _async_port(config: CacheConfig, time: TimeSource, node: Node | None) -> Asy
 
     def make() -> redis_aio.ConnectionPool:
         if address.topology == "sentinel":
-            pool: redis_aio.ConnectionPool = _sentinel_pool(redis.asyncio.sentinel, config)
-            return pool
+            return sentinel.async_pool(config, {**_settings(config), **_login(address)})
+        settings = {**_settings(config), "socket_timeout": None}
         return redis_aio.BlockingConnectionPool(
-            **_endpoint(address, redis_aio, node), **_login(address), **_settings(config)
+            **_endpoint(address, redis_aio, node), **_login(address), **settings
         )
 
     return AsyncPort(
@@ -112,6 +92,7 @@ def _async_port(config: CacheConfig, time: TimeSource, node: Node | None) -> Asy
         connect_timeout=config.connect_timeout,
         operation_timeout=config.operation_timeout,
         time=time,
+        merges=node is None,
     )
 
 
@@ -136,7 +117,7 @@ def _blocking_port(config: CacheConfig, time: TimeSource, node: Node | None) -> 
     def make() -> redis.ConnectionPool:
         pool: redis.ConnectionPool
         if address.topology == "sentinel":
-            pool = _sentinel_pool(redis.sentinel, config)
+            pool = sentinel.blocking_pool(config, {**_settings(config), **_login(address)})
         else:
             place = _endpoint(address, redis, node)
             pool = pool_of(**place, **_login(address), **_settings(config))

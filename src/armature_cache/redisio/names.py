@@ -47,10 +47,6 @@ class Names:
         bucket = self._bucket(key)
         return [f"{bucket}v:{key}", f"{bucket}T", *(f"{bucket}i:{tag}" for tag in tags)]
 
-    def scratch(self, key: str) -> str:
-        """A key that a script uses while it runs and removes before it ends."""
-        return f"{self._bucket(key)}n:{key}"
-
     def indexes(self, tag: str) -> list[str]:
         """Where the listing indexes of a tag are, one in each bucket."""
         return [f"{{{self._namespace}:{number}}}:i:{tag}" for number in range(self.buckets)]

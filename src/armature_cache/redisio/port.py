@@ -47,14 +47,16 @@ def placed(commands: Sequence[Command], run_id: str) -> list[Command]:
     """The commands, with the run_id where a script's first argument asks for it."""
     return [
         (*command[: 3 + int(command[2])], run_id, *command[4 + int(command[2]) :])
-        if command[0] == "EVALSHA" and command[3 + int(command[2])] is RUN_ID
+        if command[0] in {"EVALSHA", "EVAL"} and command[3 + int(command[2])] is RUN_ID
         else command
         for command in commands
     ]
 
 
 def whole(command: Command) -> Command:
-    """The same script call, carrying its text."""
+    """The same script call, carrying its text; another command as it is."""
+    if command[0] != "EVALSHA":
+        return command
     return ("EVAL", _SCRIPTS[str(command[1])], *command[2:])
 
 

@@ -20,6 +20,7 @@ from armature_cache.options import (
 )
 from armature_cache.stores.bulk import BulkMethods
 from armature_cache.stores.draft import Draft
+from armature_cache.stores.joining import Passenger
 
 if TYPE_CHECKING:
     from armature_cache.clocks.replica import Stamp
@@ -162,25 +163,20 @@ class CacheStore(BulkMethods):
     ) -> T:
         async def work(flight: Flight[T]) -> T:
             if read:
+                flight.knew = self.clock.replica.generation
                 found = await self._fetch_or_miss(key, options.want, strong=strong)
                 if found is not None:
+                    flight.found = found
                     return cast("T", found.value)
             else:
                 await self._catch_up()
-            flight.stamp = await self._stamp()
+            flight.stamp, flight.began = await self._stamp(), self.time()
             return await self._load(key, loader, options, flight.stamp)
-
-        async def catch_up() -> None:
-            await self._catch_up(strong=strong)
-
-        def may_join(flight: Flight[Any]) -> bool:
-            if not read or flight.stamp is None:
-                return read
-            return self.clock.replica.covers(path, (*tags, *flight.tags), flight.stamp)
 
         path, tags = self.path + key, self._tag_paths(options.tags)
         slot = path if read else f"\0refresh:{path}"
-        return await self._flights.run(slot, work, tags=tags, may_join=may_join, catch_up=catch_up)
+        caller = Passenger(self, path, tags, strong=strong, read=read)
+        return await self._flights.run(slot, work, caller)
 
     async def _fetch_or_miss(self, key: str, want: object, *, strong: bool) -> Entry | None:
         try:

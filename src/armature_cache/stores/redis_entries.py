@@ -263,7 +263,7 @@ class RedisEntries(RedisListing):
         self, key: str, delta: int, least: int, tags: bytes, stamp: bytes
     ) -> int | None:
         command = scripts.INCREMENT(
-            [self._names.value(key), self._names.scratch(key)],
+            [self._names.value(key)],
             self._replica.epoch, least, tags, stamp, _in_range(key, delta),
         )  # fmt: skip
         answer = await self._port.send([command], retry=False)

@@ -64,7 +64,7 @@ class Writes:
         sealed = Envelope(
             asof=asof,
             epoch=epoch,
-            flags=int(flags),
+            flags=flags,
             created=now,
             fresh_until=now + life,
             dead_at=now + life,

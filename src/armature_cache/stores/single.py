@@ -195,12 +195,14 @@ class SingleMethods(EntryStore):
         await self._catch_up()
         return self.mark()
 
-    async def _catch_up(self, *, strong: bool = False) -> None:
-        """Bring the clock up to date, if the shared store can be reached."""
+    async def _catch_up(self, *, strong: bool = False) -> bool:
+        """Bring the clock up to date, if the shared store can be reached; whether it could."""
         try:
             await self.clock.ensure(self.bound, strong=strong)
         except BackendError:
             self.counters.errors += 1
+            return False
+        return True
 
     async def _stamp(self) -> Stamp:
         replica = self.clock.replica

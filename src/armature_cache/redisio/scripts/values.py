@@ -91,7 +91,7 @@ return head
 INCREMENT: Final = Script(
     PRELUDE
     + """
--- KEYS value, scratch; ARGV epoch, least asof, tags, expected header ('' to go by the least asof),
+-- KEYS value; ARGV epoch, least asof, tags, expected header ('' to go by the least asof),
 -- delta
 local raw = redis.call('GET', KEYS[1])
 if not raw then return {0} end
@@ -107,14 +107,14 @@ else
   known = epoch == tonumber(ARGV[1]) and asof >= tonumber(ARGV[2]) and tags == ARGV[3]
 end
 if not known then return {0, raw} end
-redis.call('SET', KEYS[2], string.sub(raw, start), 'PX', 60000)
-local sum = redis.pcall('INCRBY', KEYS[2], ARGV[5])
+-- The server adds, for Lua's numbers have 53 bits.
+redis.call('SET', KEYS[1], string.sub(raw, start), 'KEEPTTL')
+local sum = redis.pcall('INCRBY', KEYS[1], ARGV[5])
 if type(sum) == 'table' then
-  redis.call('DEL', KEYS[2])
+  redis.call('SET', KEYS[1], raw, 'KEEPTTL')
   return {-1}
 end
-local text = redis.call('GET', KEYS[2])
-redis.call('DEL', KEYS[2])
+local text = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], string.sub(raw, 1, start - 1) .. text, 'KEEPTTL')
 return {1, text}
 """
