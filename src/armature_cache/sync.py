@@ -8,7 +8,7 @@ loop here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, overload
@@ -68,7 +68,7 @@ class CacheStore:
         self, key: str, default: None = None, *, consistency: Consistency = "bounded"
     ) -> Any: ...
     @overload
-    def get(self, key: str, default: D, *, consistency: Consistency = "bounded") -> Any: ...
+    def get(self, key: str, default: object, *, consistency: Consistency = "bounded") -> Any: ...
     @overload
     def get(
         self,
@@ -391,7 +391,7 @@ class TaggedCache(CacheStore):
         run_ready(self._core.invalidate_tags(tags, wait=wait, again_after=again_after))
 
     @contextmanager
-    def deferred_invalidation(self) -> Iterator[None]:
+    def deferred_invalidation(self) -> Generator[None]:
         block = self._core.deferred_invalidation()
         run_ready(block.__aenter__())
         try:

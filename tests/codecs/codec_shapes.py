@@ -100,7 +100,7 @@ class Person(pydantic.BaseModel):
     home: Address | None = None
     site: pydantic.HttpUrl | None = None
 
-    @pydantic.computed_field
+    @pydantic.computed_field  # type: ignore[prop-decorator]
     @property
     def shout(self) -> str:
         return self.name.upper()

@@ -23,7 +23,7 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, set | frozenset):
         tokens = [sorted(map(token, one)) for one in (left, right)]
         return tokens[0] == tokens[1]
-    return left == right or (left != left and right != right)  # noqa: PLR0124  NaN
+    return bool(left == right or (left != left and right != right))  # noqa: PLR0124  NaN
 
 
 def token(value: Any) -> str:

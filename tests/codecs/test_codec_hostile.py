@@ -18,7 +18,7 @@ from armature_cache.errors import UndecodablePayload
 CODECS: list[Any] = [MessagePackCodec(), JsonCodec()]
 MSGPACK = CODECS[0]
 SETTINGS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
-TYPES = [
+TYPES: list[Any] = [
     None,
     str,
     dict,

@@ -86,16 +86,20 @@ def test_empty_name() -> None:
         types.register_type(Point, name="")
 
 
+def _tuple_of(size: int) -> Any:
+    return tuple.__class_getitem__((int,) * size)
+
+
 def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(types, "_MAX_USED", 3)
     monkeypatch.setattr(types, "_used", {})
     for size in range(10):
-        types.remember(tuple[(int,) * (size + 1)])
+        types.remember(_tuple_of(size + 1))
     assert len(types._used) == 3
 
 
 def test_threads() -> None:
-    kinds = [tuple[(int,) * size] for size in range(1, 50)]
+    kinds = [_tuple_of(size) for size in range(1, 50)]
     threads = [threading.Thread(target=lambda: list(map(types.remember, kinds))) for _ in range(8)]
     for thread in threads:
         thread.start()

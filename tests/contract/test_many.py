@@ -45,6 +45,7 @@ async def test_no_keys_at_all(cache: Face):
     assert await cache.get_or_set_many([], load) == {}
 
 
+@pytest.mark.slow
 async def test_a_thousand_keys(once: Face):
     cache = once
     await cache.set_many(THOUSAND, ttl=600)

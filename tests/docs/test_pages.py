@@ -12,7 +12,7 @@ import pytest
 import armature_cache
 from armature_cache import CacheConfig, CacheStats, CacheStore, TaggedCache, TieredCacheConfig
 from armature_cache.clocks import redis as clock
-from armature_cache.clocks import redis_wire, replica
+from armature_cache.clocks import redis_commands, redis_wire, replica
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import Script
@@ -117,23 +117,23 @@ def test_protocol_names_the_keys_of_the_code():
     names = Names("ns")
     shown = _rows(PROTOCOL, "| Key | Type | Content |")
     expected = [
-        names.clock, names.keys, names.channel, names.value("<key>"), names.index("<tag>"),
-        names.registry,
+        names.clock, names.keys, names.channel, names.value("<key>"), *names.indexes("<tag>"),
+        *names.registries(),
     ]  # fmt: skip
     assert list(shown) == expected
 
 
 def test_protocol_states_the_limits_of_the_code():
     for limit in (
-        clock.MAX_SERVER_TAGS,
-        clock.MAX_SERVER_KEYS,
+        redis_commands.MAX_SERVER_TAGS,
+        redis_commands.MAX_SERVER_KEYS,
         clock.CHUNK,
         redis_wire.DELTA_LIMIT,
         replica.MAX_TAGS,
         replica.MAX_KEYS,
     ):
         assert f"{limit:,}" in PROTOCOL
-    assert f"{clock.KEY_MEMORY:.0f} s" in PROTOCOL
+    assert f"{redis_commands.KEY_MEMORY:.0f} s" in PROTOCOL
 
 
 def test_protocol_names_every_script():

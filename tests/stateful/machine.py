@@ -176,8 +176,8 @@ class CacheMachine(RuleBasedStateMachine):
         done = self.driver(who)(space, "expire", key, ttl)
         assert done == self.model.expire(path_of(space, key), self.model.end(ttl))
 
-    @rule(who=WHO, space=SPACE, tags=st.sets(st.sampled_from(("t", "u", "v")), min_size=1))
-    def invalidate(self, who: int, space: int, tags: set[str]) -> None:
+    @rule(who=WHO, space=SPACE, tags=st.frozensets(st.sampled_from(("t", "u", "v")), min_size=1))
+    def invalidate(self, who: int, space: int, tags: frozenset[str]) -> None:
         driver = self.driver(who)
         driver(space, "invalidate_tags", sorted(tags))
         self.lost_leases(driver)

@@ -94,7 +94,7 @@ class TwoReplicas(CacheMachine):
 @pytest.mark.parametrize("awaited", [True, False], ids=["async", "sync"])
 def test_one_cache_in_memory(awaited: bool) -> None:
     machine = type("Machine", (InMemory,), {"awaited": awaited})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
     )
 
@@ -102,7 +102,7 @@ def test_one_cache_in_memory(awaited: bool) -> None:
 @pytest.mark.parametrize("awaited", [True, False], ids=["async", "sync"])
 def test_two_replicas_over_a_server(server: RedisServer, awaited: bool) -> None:
     machine = type("Machine", (TwoReplicas,), {"awaited": awaited, "server": server})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=12,

@@ -30,7 +30,8 @@ for _ in range(30):
         signal.alarm(10)
         ok = cache.get("warm") == "v"
         cache.set("child", 1)
-        ok = ok and cache.get("child") == 1 and cache.get_or_set("load:0:1", lambda: "c", ttl=1) is not None
+        ok = ok and cache.get("child") == 1
+        ok = ok and cache.get_or_set("load:0:1", lambda: "c", ttl=1) is not None
         cache.invalidate_tag("t")
         os._exit(0 if ok and cache.get("warm") is None else 1)
     failed += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0

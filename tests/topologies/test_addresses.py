@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from armature_cache import BackendError, CacheConfig, RedisCache, StaleTopology, open_cache
-from armature_cache.testing import RedisServer
+from armature_cache.testing import ClusterServers, SentinelServers
 from armature_cache.testing.group import ServerGroup
 from armature_cache.testing.ports import free_ports
 from tests.conftest import StartServer
@@ -31,7 +32,7 @@ async def test_all_seeds_are_dead(group: ServerGroup, open_at: OpenAt) -> None:
     scheme, _, rest = group.url.partition("://")
     service = rest.partition("/")[2]
     cache = open_at(f"{scheme}://127.0.0.1:{next(free_ports())}/{service}")
-    with pytest.raises(BackendError, match=r"check that|cannot be reached"):
+    with pytest.raises(BackendError, match=r"cannot be reached|check it and the sentinels"):
         await cache.set("k", "v", ttl=60, as_of=None)
     assert await cache.get("k") is None
 
@@ -57,17 +58,13 @@ async def test_a_sentinel_address_of_a_data_server(start_server: StartServer) ->
     await says(url, r"is no sentinel")
 
 
-async def test_a_service_that_the_sentinels_do_not_know(group: ServerGroup) -> None:
-    if not group.url.startswith("redis+sentinel"):
-        pytest.skip("clusters have no services")
-    url = group.url.rpartition("/")[0] + "/nobody"
-    await says(url, r"no primary.*'nobody'")
+async def test_a_service_that_the_sentinels_do_not_know(watched: SentinelServers) -> None:
+    url = watched.url.rpartition("/")[0] + "/nobody"
+    await says(url, r"knows no primary.*'nobody'")
 
 
-async def test_a_plain_address_of_a_clusters_node(group: ServerGroup) -> None:
-    if group.url.startswith("redis+sentinel"):
-        pytest.skip("behind sentinels the data servers are plain ones")
-    for node in group.nodes[:2]:
+async def test_a_plain_address_of_a_clusters_node(ring: ClusterServers) -> None:
+    for node in ring.nodes[:2]:
         await says(node.url, r"redis\+cluster://", kind=StaleTopology)
 
 
@@ -77,16 +74,14 @@ async def test_a_plain_address_of_a_replica(start_server: StartServer) -> None:
     await says(replica.url, "primary", kind=StaleTopology)
 
 
-async def test_the_address_of_a_sentinel(group: ServerGroup) -> None:
-    if group.url.startswith("redis+cluster"):
-        pytest.skip("a cluster has no sentinels")
-    sentinel: RedisServer = group.servers[0]
+async def test_the_address_of_a_sentinel(watched: SentinelServers) -> None:
+    sentinel = watched.sentinels[0]
     await says(f"redis://{sentinel.host}:{sentinel.port}", r"redis\+sentinel://")
 
 
 async def says(url: str, pattern: str, *, kind: type[BackendError] = BackendError) -> None:
     """Both faces name the mistake and its cure, and reads do without the server."""
-    settings = {"operation_timeout": 0.5, "connect_timeout": 0.5}
+    settings: dict[str, Any] = {"operation_timeout": 0.5, "connect_timeout": 0.5}
     store = RedisCache(CacheConfig.redis(url, **settings))
     with pytest.raises(kind, match=pattern):
         await store.get("k")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def other_master(ring: ClusterServers, namespace: str) -> RedisServer:
 
 async def stacks(open_at: OpenAt, url: str, narrow: str) -> Traffic:
     """Three caches that know of one another only through the servers, of both faces."""
-    common = {"operation_timeout": 1.0, "connect_timeout": 1.0}
+    common: dict[str, Any] = {"operation_timeout": 1.0, "connect_timeout": 1.0}
     return Traffic(
         [
             open_at(url, **common),

@@ -68,9 +68,7 @@ async def test_slots_move_under_traffic(moving: Moving, open_at: OpenAt, what: s
     await traffic.settled()
 
 
-async def test_every_operation_works_on_a_slot_under_way(
-    moving: Moving, open_at: OpenAt
-) -> None:
+async def test_every_operation_works_on_a_slot_under_way(moving: Moving, open_at: OpenAt) -> None:
     """All keys have left, new ones are made at the target, and it lacks the scripts at first."""
     ring, key = moving.ring, KEYS[0]
     cache, other = open_at(ring.url), open_at(narrowed(ring), face="sync")
@@ -134,9 +132,7 @@ async def test_hints_follow_the_clock_to_another_node(moving: Moving, open_at: O
     await hears(writer, reader)
 
 
-async def test_the_map_is_asked_for_when_slots_have_moved(
-    moving: Moving, open_at: OpenAt
-) -> None:
+async def test_the_map_is_asked_for_when_slots_have_moved(moving: Moving, open_at: OpenAt) -> None:
     """After a move each command goes straight to the owner again."""
     ring, key = moving.ring, KEYS[0]
     cache, writer = open_at(ring.url), open_at(narrowed(ring))

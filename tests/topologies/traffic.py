@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -100,7 +101,7 @@ class Traffic:
         """After the end: nothing is owed, and everything is cacheable in each cache."""
         for cache in self.caches:
             for key in KEYS:
-                await eventually(lambda c=cache, k=key: self._cached(c, k), f"{key} in {cache}")
+                await eventually(functools.partial(self._cached, cache, key), f"{key} in {cache}")
             assert cache.stats().pending_invalidations == 0
 
     async def _cached(self, cache: Face, key: str) -> bool:

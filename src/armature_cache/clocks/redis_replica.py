@@ -36,8 +36,8 @@ class ServerReplica(Replica):
     """The replica of a server's clock: one per server, database, namespace and process."""
 
     __slots__ = (
-        "coherence",
         "_size",
+        "coherence",
         "declared_bound",
         "declared_ttl",
         "largest_bound",

@@ -119,7 +119,7 @@ def checked(answer: Answer, backend: str) -> list[Any]:
 
 def translate(error: BaseException, backend: str) -> BackendError:
     """The error of this library for one of redis-py or the socket."""
-    text = str(error)
+    text = str(error).partition(" : <")[0]  # without what redis-py's sentinels look like
     for kinds, starts, kind, advice in _TRANSLATIONS:
         if isinstance(error, kinds) or text.startswith(starts):
             return kind(f"{backend} {advice}: {text}", backend=backend)
@@ -142,8 +142,32 @@ _TRANSLATIONS: Final[
         "did not answer in time; look at its load, or raise operation_timeout",
     ),
     (
+        (redis_errors.AskError,),  # MovedError is one
+        ("CROSSSLOT",),
+        StaleTopology,
+        "is a node of a cluster; use redis+cluster:// in the url",
+    ),
+    (
+        (),
+        ("No master found",),
+        BackendUnavailable,
+        "knows no primary of that name; check it and the sentinels, or wait for a failover",
+    ),
+    (
+        (),
+        ("unknown command 'SENTINEL'",),
+        BackendUnavailable,
+        "is no sentinel; name the sentinels, or use redis:// for the data server",
+    ),
+    (
+        (),
+        ("unknown command 'EVALSHA'",),
+        BackendUnavailable,
+        "runs no scripts; if it is a sentinel, use redis+sentinel://host:port/service",
+    ),
+    (
         (redis_errors.ReadOnlyError,),
-        ("NOREPLICAS", "MOVED", "READONLY"),
+        ("NOREPLICAS", "READONLY"),
         StaleTopology,
         "is not a primary that accepts writes; point the url at the primary",
     ),

@@ -11,6 +11,9 @@ import redis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from armature_cache.config import CacheConfig
@@ -44,19 +47,28 @@ class AsyncSentinelPool(
 
 def async_pool(config: CacheConfig, settings: dict[str, Any]) -> AsyncSentinelPool:
     """A pool for one event loop; `settings` are those of its connections."""
-    address, library = config.address, redis.asyncio.sentinel
-    manager: Any = library.Sentinel(address.hosts, sentinel_kwargs=_sentinels(config))
-    return AsyncSentinelPool(address.service, manager, ssl=address.tls, **settings)
+    address = config.address
+    library: Any = redis.asyncio.sentinel
+    kwargs = {**_sentinels(config), "retry": AsyncRetry(NoBackoff(), 0)}
+    manager = library.Sentinel(address.hosts, sentinel_kwargs=kwargs)
+    make: Any = AsyncSentinelPool
+    pool: AsyncSentinelPool = make(address.service, manager, ssl=address.tls, **settings)
+    return pool
 
 
 def blocking_pool(config: CacheConfig, settings: dict[str, Any]) -> BlockingSentinelPool:
     """A pool for threads; `settings` are those of its connections."""
-    address, library = config.address, redis.sentinel
-    manager: Any = library.Sentinel(address.hosts, sentinel_kwargs=_sentinels(config))
-    return BlockingSentinelPool(address.service, manager, ssl=address.tls, **settings)
+    address = config.address
+    library: Any = redis.sentinel
+    kwargs = {**_sentinels(config), "retry": Retry(NoBackoff(), 0)}
+    manager = library.Sentinel(address.hosts, sentinel_kwargs=kwargs)
+    make: Any = BlockingSentinelPool
+    pool: BlockingSentinelPool = make(address.service, manager, ssl=address.tls, **settings)
+    return pool
 
 
 def _sentinels(config: CacheConfig) -> dict[str, Any]:
+    """A sentinel that does not answer is not asked again: the next one is."""
     return {
         "socket_connect_timeout": config.connect_timeout,
         "socket_timeout": config.operation_timeout,

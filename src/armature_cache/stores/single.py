@@ -40,7 +40,9 @@ class SingleMethods(EntryStore):
         self, key: str, default: None = None, *, consistency: Consistency = "bounded"
     ) -> Any: ...
     @overload
-    async def get(self, key: str, default: D, *, consistency: Consistency = "bounded") -> Any: ...
+    async def get(
+        self, key: str, default: object, *, consistency: Consistency = "bounded"
+    ) -> Any: ...
     @overload
     async def get(
         self,

@@ -41,6 +41,11 @@ class ServerGroup:
         self.close()
 
     @property
+    def url(self) -> str:
+        """The address that a cache is opened with."""
+        raise NotImplementedError
+
+    @property
     def servers(self) -> list[RedisServer]:
         """All processes of the group."""
         return self.nodes
