@@ -183,7 +183,7 @@ class CacheStore(BulkMethods):
             return (await self._fetch((key,), want, strong=strong)).get(key)
         except BackendError as error:
             self.counters.errors += 1
-            self.complain("a read failed, its value is loaded instead", error)
+            self._complain("a read failed, its value is loaded instead", error)
             return None
 
     async def _load(
@@ -208,7 +208,7 @@ class CacheStore(BulkMethods):
         try:
             await self._store([draft])
         except BackendError as error:
-            self.complain("a loaded value could not be stored", error)
+            self._complain("a loaded value could not be stored", error)
         return cast("T", prepared.value)
 
     # -- the rest ----------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class BulkMethods(SingleMethods):
             found = await self._gather(asked, type, strong=strong)
         except BackendError as error:
             self.counters.errors += 1
-            self.complain("a read failed, its values are loaded instead", error)
+            self._complain("a read failed, its values are loaded instead", error)
             found = {}
         values = {key: entry.value for key, entry in found.items()}
         missing = [key for key in asked if key not in found]
@@ -190,7 +190,7 @@ class BulkMethods(SingleMethods):
         try:
             await self._store([draft for draft in drafts if cache_none or draft.value is not None])
         except BackendError as error:
-            self.complain("loaded values could not be stored", error)
+            self._complain("loaded values could not be stored", error)
         return {draft.key: draft.value for draft in drafts}
 
 

@@ -46,7 +46,7 @@ class EntryStore(ABC):
     tolerant: bool = False
     """Whether reads survive a failing shared store as misses."""
 
-    def complain(self, what: str, error: Exception) -> None:
+    def _complain(self, what: str, error: Exception) -> None:
         """Log a failure that the caller does not see, at most once in ten seconds."""
         now = self.time()
         if now - self._complained_at >= COMPLAINT_GAP:

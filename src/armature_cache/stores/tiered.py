@@ -123,7 +123,7 @@ class TieredCache(CacheStore):
             return
         self._near.adopt(self._far.clock, self.config.staleness_bound)
         for wrapper in self._wrappers:
-            wrapper.follow()
+            wrapper._follow()
 
     def __repr__(self) -> str:
         return f"<TieredCache {self.l1!r} over {self.l2!r}>"
@@ -154,7 +154,7 @@ class TieredCache(CacheStore):
             if self.config.on_l2_down == "raise":
                 raise
             self.counters.errors += 1
-            self.complain("L2 failed, reads do without it", error)
+            self._complain("L2 failed, reads do without it", error)
             return {} if strong or not self._use_l1 else self._stale(keys, want)
         self._outage.over()
         return found
@@ -245,7 +245,7 @@ class TieredCache(CacheStore):
             if not self.tolerant:
                 raise
             self.counters.errors += 1
-            self.complain("L2 failed, reads do without it", error)
+            self._complain("L2 failed, reads do without it", error)
             return {}
 
     # -- writing -----------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Wrapper(CacheStore):
         self.store = store
         self._wrap()
 
-    def follow(self) -> None:
+    def _follow(self) -> None:
         """Take over what has changed in the store within."""
         self._wrap()
 
