@@ -1,11 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-traces docs clean
+.PHONY: help demo test check lint bench bench-traces docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCH := .venv-bench/bin
 BENCH_READY := .venv-bench/.ready
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
 export PYTHONUTF8 := 1
 
 help: ## Show these lines
@@ -15,15 +16,17 @@ demo: $(READY) ## Run the demo (TRACE=path and SECONDS=n are optional)
 	@$(BIN)/python -m armature_cache.demo $(if $(TRACE),--trace "$(TRACE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
 test: $(READY) ## Run all tests (ARGS="-k words" narrows them)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(PYTEST) $(ARGS)
 
-check: $(READY) ## Format, lint, types, layers, fast tests
+check: lint ## Lint, and the tests that are fast and need one kind of server
+	@$(PYTEST) -m "not slow and not faults and not redis7"
+
+lint: $(READY) ## Format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -m "not slow and not faults"
 
 bench: $(BENCH_READY) ## Measure beside peers (ONLY=row, TRACE=path and ARGS=--quick are optional)
 	@$(BENCH)/python -m benchmarks $(ONLY) $(if $(TRACE),--trace "$(TRACE)") $(ARGS)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,6 +66,12 @@ class StartSentinel(Protocol):
     def __call__(
         self, *, replicas: int = 1, options: Mapping[str, Option] | None = None
     ) -> SentinelServers: ...
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A value's own words, without its address: every run names its tests alike."""
+    named = isinstance(val, str | int | float | bool | None) or hasattr(val, "__name__")
+    return None if named else re.sub(r" at 0x[0-9a-f]+", "", repr(val))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -120,14 +120,14 @@ JSON = [
 ]
 
 
-@pytest.mark.parametrize(("value", "as_type", "type_id", "payload"), MSGPACK, ids=repr)
+@pytest.mark.parametrize(("value", "as_type", "type_id", "payload"), MSGPACK)
 def test_msgpack(value: Any, as_type: Any, type_id: int, payload: bytes) -> None:
     codec = MessagePackCodec()
     assert same(codec.decode(payload, type_id, as_type), value)
     assert codec.encode(value, as_type) == (payload, type_id)
 
 
-@pytest.mark.parametrize(("value", "as_type", "type_id", "payload"), JSON, ids=repr)
+@pytest.mark.parametrize(("value", "as_type", "type_id", "payload"), JSON)
 def test_json(value: Any, as_type: Any, type_id: int, payload: bytes) -> None:
     codec = JsonCodec()
     assert same(codec.decode(payload, type_id, as_type), value)

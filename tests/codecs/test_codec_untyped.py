@@ -131,7 +131,7 @@ INSTANCES = [
 ]
 
 
-@pytest.mark.parametrize("value", INSTANCES, ids=repr)
+@pytest.mark.parametrize("value", INSTANCES)
 def test_instances(value: Any) -> None:
     back = round_trip(MSGPACK, [value])[0]
     assert same(back, value)
@@ -177,7 +177,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("value", "path", "kind"), REFUSED, ids=str)
+@pytest.mark.parametrize(("value", "path", "kind"), REFUSED)
 def test_refusals(value: Any, path: str, kind: str) -> None:
     with pytest.raises(UnsupportedValue) as caught:
         MSGPACK.encode(value)
@@ -206,7 +206,7 @@ def cyclic() -> list[Any]:
 
 
 @pytest.mark.parametrize("index", range(4))
-@pytest.mark.parametrize("as_type", [None, list, list[Any], Known], ids=str)
+@pytest.mark.parametrize("as_type", [None, list, list[Any], Known])
 def test_cycles_and_depth(index: int, as_type: Any) -> None:
     for codec in (MSGPACK, JSON):
         with pytest.raises(UnsupportedValue):

@@ -70,7 +70,6 @@ def test_generators_cannot_be_cached():
         ({"using": InMemoryCache}, "using"),
         ({"using": InMemoryCache()}, "using"),
     ],
-    ids=repr,
 )
 def test_options_are_checked_when_decorating(options, field):
     with pytest.raises(ConfigError) as caught:

@@ -179,7 +179,6 @@ def returns(annotation: Any):
         ("not python", None),
         ([], None),
     ],
-    ids=repr,
 )
 def test_the_return_annotation_is_the_type(annotation, expected):
     assert returns(annotation) == expected

@@ -79,7 +79,7 @@ def test_closures_are_told_apart_by_what_they_close_over():
         assert keys.private_because_of is None
 
 
-@pytest.mark.parametrize("value", [shapes.Session(), [], {}, [].append, factory(1)], ids=repr)
+@pytest.mark.parametrize("value", [shapes.Session(), [], {}, [].append, factory(1)])
 def test_closures_around_what_has_no_stable_text_share_with_none(value):
     def make(around):
         def inner(a):
