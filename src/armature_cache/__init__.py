@@ -34,6 +34,8 @@ from armature_cache.errors import (
     InvalidTag,
     InvalidTTL,
     LoadCancelled,
+    LoadFailed,
+    LoadTimeout,
     NotSupported,
     StaleTopology,
     TagsNotSupported,
@@ -42,7 +44,9 @@ from armature_cache.errors import (
     ValueTooLarge,
 )
 from armature_cache.keys import CacheKeyWarning
+from armature_cache.load_context import LoadContext, load_context
 from armature_cache.opening import open_cache
+from armature_cache.policy import LoadPolicy
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Mark
 from armature_cache.stores.memory import InMemoryCache
@@ -84,6 +88,10 @@ __all__ = [
     "InvalidationError",
     "JsonCodec",
     "LoadCancelled",
+    "LoadContext",
+    "LoadFailed",
+    "LoadPolicy",
+    "LoadTimeout",
     "Mark",
     "MessagePackCodec",
     "NamespacedCache",
@@ -100,6 +108,7 @@ __all__ = [
     "ValueTooLarge",
     "cache",
     "get_default_cache",
+    "load_context",
     "open_cache",
     "register_type",
     "set_default_cache",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Final
 
 from armature_cache.address import Address, mask_url, parse_address
 from armature_cache.errors import ConfigError
-from armature_cache.options import TTL, check_namespace, resolve_ttl
+from armature_cache.options import (
+    TTL,
+    check_count,
+    check_namespace,
+    check_seconds,
+    resolve_ttl,
+)
 
 DEFAULT_MAX_TTL: Final = 400 * 86_400.0
 DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
@@ -86,21 +91,6 @@ class CacheConfig:
             if field.name not in {"url", "address"}
         )
         return f"CacheConfig(url={mask_url(self.url)!r}, {', '.join(shown)})"
-
-
-def check_seconds(field: str, value: float) -> float:
-    """A positive, finite number of seconds, or `ConfigError`."""
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not value > 0 or not math.isfinite(value):
-        raise ConfigError(f"{field} is a positive number of seconds, not {value!r}", field=field)
-    return float(value)
-
-
-def check_count(field: str, value: int) -> int:
-    """A positive integer, or `ConfigError`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{field} is an integer of at least 1, not {value!r}", field=field)
-    return value
 
 
 def check_bound(value: float) -> float:

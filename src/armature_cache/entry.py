@@ -4,6 +4,30 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Final, NamedTuple
+
+
+class Rare(NamedTuple):
+    """What few entries have.
+
+    `cost` is how many seconds the load took. `window` is the lifetime of an entry if each read
+    starts it anew, else 0. `etag` is what the loader said of the value's version.
+    """
+
+    cost: float = 0.0
+    window: float = 0.0
+    etag: str = ""
+
+
+NOTHING_RARE: Final = Rare()
+_LEAST_COST: Final = 0.001
+UNTOUCHED_PART: Final = 1 / 16
+"""The part of a sliding lifetime for which another read does not start it anew."""
+
+
+def rare_of(cost: float, window: float, etag: str) -> Rare | None:
+    """What is rare about an entry, if anything: loads of less than a millisecond are not."""
+    return Rare(cost, window, etag) if window or etag or cost >= _LEAST_COST else None
 
 
 class Entry:
@@ -11,25 +35,31 @@ class Entry:
 
     `asof` and `epoch` say what was known of the tag clock before the value was loaded; `seen` is
     the cursor, and `generation` the local generation, at which the entry was last found valid.
-    `created` and `dead_at` are in seconds of the store's time source (`math.inf`: never dies).
-    `type_id` is the type that the value was decoded to, 0 for none in particular. `weight` is in
-    bytes, or 1 where bytes are not counted. `visits` and `place` belong to the eviction policy; a
-    hit touches nothing but `visits`.
+    Times are in seconds of the store's time source, each no later than the next: a hit needs no
+    thought before `check_at`; the copy answers without the tier below it before `until`; the value
+    is fresh before `fresh_until`, and kept until `dead_at` (`math.inf`: for ever). `rare` holds
+    what few entries have. `type_id` is the type that the value was decoded to, 0 for none in
+    particular. `weight` is in bytes, or 1 where bytes are not counted. `visits` and `place` belong
+    to the eviction policy; a hit touches nothing but `visits`.
     """
 
     __slots__ = (
         "asof",
+        "check_at",
         "counter",
         "created",
         "dead_at",
         "epoch",
+        "fresh_until",
         "generation",
         "key",
         "no_expiry",
         "place",
+        "rare",
         "seen",
         "tags",
         "type_id",
+        "until",
         "value",
         "visits",
         "weight",
@@ -44,7 +74,9 @@ class Entry:
         epoch: int,
         tags: tuple[str, ...] = (),
         created: float = 0.0,
-        dead_at: float = math.inf,
+        fresh_until: float = math.inf,
+        dead_at: float | None = None,
+        rare: Rare | None = None,
         seen: int = 0,
         type_id: int = 0,
         weight: int = 1,
@@ -59,7 +91,9 @@ class Entry:
         self.seen = seen
         self.generation = -1
         self.created = created
-        self.dead_at = dead_at
+        self.check_at = self.until = self.fresh_until = fresh_until
+        self.dead_at = fresh_until if dead_at is None else dead_at
+        self.rare = rare
         self.no_expiry = no_expiry
         self.counter = counter
         self.type_id = type_id
@@ -71,6 +105,23 @@ class Entry:
     def stamp(self) -> tuple[int, int]:
         """`(epoch, asof)`: the order in which entries of one key replace one another."""
         return (self.epoch, self.asof)
+
+    @property
+    def more(self) -> Rare:
+        """What few entries have."""
+        return self.rare or NOTHING_RARE
+
+    def soften(self, moment: float) -> None:
+        """Be stale from a moment on, at the latest."""
+        if moment < self.fresh_until:
+            self.fresh_until = moment
+            self.until = min(self.until, moment)
+            self.check_at = min(self.check_at, moment)
+
+    def inherit_times(self, other: Entry) -> None:
+        """Have the lifetime of another entry."""
+        for name in ("created", "check_at", "until", "fresh_until", "dead_at", "no_expiry", "rare"):
+            setattr(self, name, getattr(other, name))
 
     def with_tags(self, tags: tuple[str, ...]) -> Entry:
         """A copy with other tags."""

@@ -42,14 +42,19 @@ class Flag:
     TOMBSTONE: Final = 1
     COUNTER: Final = 2
     NO_EXPIRY: Final = 4
+    SLIDING: Final = 64
 
 
-_KNOWN: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY
+_KNOWN: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY | Flag.SLIDING
 
 
 @dataclasses.dataclass(slots=True)
 class Envelope:
-    """The parts of an entry in a shared store; times in ms of the server, cost in µs."""
+    """The parts of an entry in a shared store; times in ms of the server, cost in µs.
+
+    Where each read starts the lifetime anew, `dead_at` less `created` is how long it is, and the
+    server's own expiry is when it ends.
+    """
 
     asof: int
     epoch: int
@@ -61,6 +66,7 @@ class Envelope:
     codec: int = 0
     type_id: int = 0
     tags: tuple[str, ...] = ()
+    etag: str = ""
     payload: bytes | memoryview = b""
 
     @property
@@ -77,6 +83,11 @@ class Envelope:
     def no_expiry(self) -> bool:
         """Whether its owner gave no lifetime."""
         return bool(self.flags & Flag.NO_EXPIRY)
+
+    @property
+    def sliding(self) -> bool:
+        """Whether each read starts its lifetime anew."""
+        return bool(self.flags & Flag.SLIDING)
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -100,6 +111,7 @@ def read_stamp(raw: bytes) -> tuple[int, int] | None:
 def build(key: str, envelope: Envelope) -> bytes:
     """The bytes of an envelope that belongs to `key`."""
     tags = pack_tags(envelope.tags)
+    etag = envelope.etag.encode()
     header = HEADER.pack(
         MAGIC,
         VERSION,
@@ -116,13 +128,13 @@ def build(key: str, envelope: Envelope) -> bytes:
         0,
         envelope.type_id,
         len(tags),
-        0,
+        len(etag),
         0,
         0,
     )
     body = header[BODY_AT:_CHECKSUM_AT]
     sealed = b"" if envelope.counter else envelope.payload
-    checksum = _checksum(key, envelope.flags, body, tags, sealed)
+    checksum = _checksum(key, envelope.flags, body, tags + etag, sealed)
     return b"".join(
         (
             header[:STAMP_AT],
@@ -130,6 +142,7 @@ def build(key: str, envelope: Envelope) -> bytes:
             body,
             checksum.to_bytes(4, "big"),
             tags,
+            etag,
             envelope.payload,
         )
     )
@@ -141,22 +154,24 @@ def parse(key: str, raw: bytes) -> Envelope | None:
         return None
     (magic, version, flags, asof, epoch, _, created, fresh_until, dead_at, cost, codec, extra,
      key_id, type_id, tags_size, etag_size, spare, checksum) = HEADER.unpack_from(raw)  # fmt: skip
-    payload_at = HEADER_SIZE + tags_size
-    unknown = version != VERSION or flags & ~_KNOWN or extra or key_id or etag_size or spare
+    etag_at = HEADER_SIZE + tags_size
+    payload_at = etag_at + etag_size
+    unknown = version != VERSION or flags & ~_KNOWN or extra or key_id or spare
     if magic != MAGIC or unknown or payload_at > len(raw):
         return None
     if raw[STAMP_AT:BODY_AT] != pack_stamp(asof, epoch):
         return None
-    tags = raw[HEADER_SIZE:payload_at]
+    named = raw[HEADER_SIZE:payload_at]
     payload = memoryview(raw)[payload_at:]
     sealed = b"" if flags & Flag.COUNTER else payload
-    if checksum != _checksum(key, flags, raw[BODY_AT:_CHECKSUM_AT], tags, sealed):
+    if checksum != _checksum(key, flags, raw[BODY_AT:_CHECKSUM_AT], named, sealed):
         return None
-    names = _unpack_tags(tags)
+    names = _unpack_tags(named[:tags_size])
     if names is None:
         return None
+    etag = str(named[tags_size:], "utf-8", "replace") if etag_size else ""
     return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id,
-                    names, payload)  # fmt: skip
+                    names, etag, payload)  # fmt: skip
 
 
 def head_size(raw: bytes) -> int:
@@ -177,9 +192,9 @@ def parse_head(raw: bytes) -> Envelope | None:
     return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id, names)
 
 
-def _checksum(key: str, flags: int, body: bytes, tags: bytes, sealed: bytes | memoryview) -> int:
+def _checksum(key: str, flags: int, body: bytes, named: bytes, sealed: bytes | memoryview) -> int:
     crc = zlib.crc32(key.encode(), flags)
-    return zlib.crc32(sealed, zlib.crc32(tags, zlib.crc32(body, crc)))
+    return zlib.crc32(sealed, zlib.crc32(named, zlib.crc32(body, crc)))
 
 
 def pack_tags(tags: tuple[str, ...]) -> bytes:

@@ -14,6 +14,8 @@ CacheError
 ├── CounterError              (ValueError)       increment of what is not a 64-bit integer
 ├── ClosedError               (RuntimeError)     the store was closed
 ├── LoadCancelled             (RuntimeError)     a load that others waited for was cancelled
+├── LoadFailed                (RuntimeError)     a loader gave up, with `LoadContext.fail`
+├── LoadTimeout               (TimeoutError)     a load took longer than its caller wanted to wait
 ├── InvalidationError                            an invalidation was not acknowledged
 └── BackendError              (ConnectionError)  the shared store failed
     ├── BackendUnavailable                       it cannot be reached, or refuses to work
@@ -106,6 +108,18 @@ class ClosedError(CacheError, RuntimeError):
 
 class LoadCancelled(CacheError, RuntimeError):
     """A load that others waited for was cancelled from within, or its thread was interrupted."""
+
+
+class LoadFailed(CacheError, RuntimeError):
+    """A loader gave up, with `LoadContext.fail`, and there was no stale value to return."""
+
+
+class LoadTimeout(CacheError, TimeoutError):
+    """A load took longer than `hard_timeout`, in seconds; it goes on in the background."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class InvalidationError(CacheError):

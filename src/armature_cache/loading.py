@@ -2,46 +2,81 @@
 
 It knows neither stores nor clocks. A flight carries the stamp of its load once that has begun;
 a caller joins a flight only if that stamp is new enough for what the caller may know, and takes
-what it found without a load only if that was judged by no less.
+what it found or made only if that was judged by no less.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from armature_cache import _forking
 
 if TYPE_CHECKING:
-    from armature_cache._runtime.base import Runtime, Shared
+    from armature_cache._runtime.base import Runtime, Shared, Signal
     from armature_cache.clocks.replica import Stamp
     from armature_cache.entry import Entry
 
 T = TypeVar("T")
 _Slot = tuple[int, int, str]
 
-_inside: ContextVar[frozenset[_Slot]] = ContextVar("armature_cache_loading", default=frozenset())
+MOST_RESTING: Final = 10_000
+"""Keys of failed loads that are remembered, at the most."""
+_LONGEST_LOOK: Final = 60.0
+
+_inside: ContextVar[tuple[Flight[Any], ...]] = ContextVar("armature_cache_loading", default=())
+"""The loads that this code runs in, innermost last."""
 
 
 class Flight(Generic[T]):
-    """One load under way.
+    """One load under way, for an entry of these `tags`.
 
     `stamp` is None until its loader is about to start, at `began`. `found` is the entry that made
-    a load unnecessary, judged by a clock of generation `knew` or later.
+    a load unnecessary, judged by a clock of generation `knew` or later. `late_tags` are those
+    that the loader has added. `launched` means that it began in the background, `alone` that it is
+    shared with nobody: its key is being loaded by those who asked for it.
     """
 
-    __slots__ = ("began", "found", "knew", "shared", "stamp", "tags")
+    __slots__ = (
+        "alone",
+        "awaited",
+        "began",
+        "found",
+        "knew",
+        "late_tags",
+        "launched",
+        "shared",
+        "stamp",
+        "tags",
+    )
 
     shared: Shared[T]
 
-    def __init__(self, tags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, tags: tuple[str, ...] = (), *, launched: bool = False, alone: bool = False
+    ) -> None:
         self.tags = tags
+        self.launched = launched
+        self.alone = alone
+        self.awaited: list[Flight[Any]] = []
+        self.late_tags: tuple[str, ...] = ()
         self.stamp: Stamp | None = None
         self.began = 0.0
         self.found: Entry | None = None
         self.knew = 0
+
+    def leads_to(self, others: Collection[Flight[Any]]) -> bool:
+        """Whether it is one of these flights, or its loader waits for one of them."""
+        return self in others or any(flight.leads_to(others) for flight in self.awaited)
+
+
+class Outcome(NamedTuple, Generic[T]):
+    """What a flight brought."""
+
+    value: T
 
 
 class Caller(Protocol):
@@ -58,17 +93,24 @@ class Caller(Protocol):
         ...
 
     def may_have(self, flight: Flight[Any]) -> bool:
-        """Whether what a flight found, that he joined before it began to load, will do."""
+        """Whether what a flight found or made will do, after he has joined it."""
         ...
 
 
+Work = Callable[[Flight[T]], Coroutine[Any, Any, T]]
+Patience = Callable[[], float] | None
+"""How many seconds a caller goes on waiting; None: without end."""
+
+
 class Flights:
-    """The loads under way in this process, of one store and face."""
+    """The looks and loads under way in this process, of one store and face."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._table: dict[_Slot, Flight[Any]] = {}
+        self._looks: dict[_Slot, _Look] = {}
         self._lock = threading.Lock()
+        self.rests = Rests()
         _forking.register(self)
 
     def fork_locks(self) -> tuple[_forking.Lock, ...]:
@@ -78,35 +120,109 @@ class Flights:
     def after_fork(self) -> None:
         """A child has none of its parent's loads under way."""
         self._table.clear()
+        self._looks.clear()
 
     def __len__(self) -> int:
         return len(self._table)
 
-    async def run(
-        self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], caller: Caller
-    ) -> T:
+    def _slot(self, key: str) -> _Slot:
+        return id(self), self._runtime.scope(), key
+
+    def is_looking(self, key: str) -> bool:
+        """Whether a caller of this scope is looking for a key."""
+        return self._slot(key) in self._looks
+
+    async def seen(self, key: str) -> Outcome[Entry | None] | None:
+        """What the caller finds who is looking for a key; None if nobody is, or he gave up."""
+        look = self._looks.get(self._slot(key))
+        if look is None:
+            return None
+        signal = self._runtime.signal()
+        look.waiting.append(signal)
+        if not look.over:
+            await signal.wait(_LONGEST_LOOK)
+        return look.outcome
+
+    async def look(self, key: str, find: Callable[[], Awaitable[Entry | None]]) -> Entry | None:
+        """What `find` returns, for others who ask `seen` as well."""
+        slot = self._slot(key)
+        look = self._looks[slot] = _Look()
+        try:
+            found = await find()
+            look.outcome = Outcome(found)
+            return found
+        finally:
+            look.over = True
+            if self._looks.get(slot) is look:
+                del self._looks[slot]
+            for signal in look.waiting:
+                signal.give()
+
+    def is_open(self, key: str) -> bool:
+        """Whether a load of this key is under way, for callers of this scope."""
+        return self._open(self._slot(key)) is not None
+
+    async def run(self, key: str, work: Work[T], caller: Caller, patience: Patience = None) -> T:
         """The outcome of `work`, shared with everyone who wants `key` now.
 
-        A load that asks for its own key runs by itself.
+        A load that asks for its own key runs by itself. Raises `Overdue` when the caller loses
+        patience; the flight goes on then.
         """
-        slot = (id(self), self._runtime.scope(), key)
-        if slot in _inside.get():
-            return await work(Flight())
+        slot = self._slot(key)
         caught_up = False
         while True:
+            if self._is_circular(slot):
+                return await work(Flight(alone=True))
             fresh: Flight[T] = Flight(caller.tags)
-            flight = self._enter(slot, fresh, work, caller if caught_up else None)
+            flight = self._enter(
+                slot, fresh, work, caller if caught_up else None, apart=patience is not None
+            )
             if flight is None:
                 await caller.catch_up()
                 caught_up = True
                 continue
-            try:
-                outcome = await flight.shared.join()
-            finally:
-                if flight.shared.finished:
-                    self._leave(slot, flight)
+            outcome = await self._wait(slot, flight, patience)
             if flight is fresh or caller.may_have(flight):
                 return outcome
+
+    async def join(self, key: str, caller: Caller, patience: Patience) -> Outcome[Any] | None:
+        """The outcome of the load under way, if there is one that will do for the caller."""
+        slot = self._slot(key)
+        if self._open(slot) is None:
+            return None
+        await caller.catch_up()
+        flight = self._open(slot)
+        if flight is None or not caller.may_join(flight) or self._is_circular(slot):
+            return None
+        outcome = await self._wait(slot, flight, patience)
+        return Outcome(outcome) if caller.may_have(flight) else None
+
+    def launch(self, key: str, work: Work[T], tags: tuple[str, ...]) -> bool:
+        """Load in the background; False if a load is under way, or there is no room."""
+        slot = self._slot(key)
+        flight: Flight[T] = Flight(tags, launched=True)
+        with self._lock:
+            if self._open(slot) is not None:
+                return False
+            flight.shared = self._runtime.shared(lambda: self._lead(slot, flight, work))
+            self._table[slot] = flight
+        if flight.shared.launch():
+            return True
+        self._leave(slot, flight)
+        return False
+
+    def cancel(self) -> None:
+        """Cancel the loads of this scope that nobody waits for, where that can be done."""
+        scope = self._runtime.scope()
+        for (_, place, _), flight in list(self._table.items()):
+            if place == scope and flight.launched:
+                flight.shared.cancel()
+
+    def _is_circular(self, slot: _Slot) -> bool:
+        """Whether to wait for this load would be to wait for oneself."""
+        inside = _inside.get()
+        flight = self._open(slot) if inside else None
+        return flight is not None and flight.leads_to(inside)
 
     def _open(self, slot: _Slot) -> Flight[Any] | None:
         flight = self._table.get(slot)
@@ -114,12 +230,20 @@ class Flights:
             return None
         return flight
 
+    async def _wait(self, slot: _Slot, flight: Flight[T], patience: Patience) -> T:
+        inside = _inside.get()
+        if inside:
+            inside[-1].awaited.append(flight)
+        try:
+            return await flight.shared.join(None if patience is None else patience())
+        finally:
+            if inside:
+                inside[-1].awaited.remove(flight)
+            if flight.shared.finished:
+                self._leave(slot, flight)
+
     def _enter(
-        self,
-        slot: _Slot,
-        fresh: Flight[T],
-        work: Callable[[Flight[T]], Coroutine[Any, Any, T]],
-        caller: Caller | None,
+        self, slot: _Slot, fresh: Flight[T], work: Work[T], caller: Caller | None, *, apart: bool
     ) -> Flight[T] | None:
         """The flight to wait for; None if there is one that the caller cannot judge yet."""
         with self._lock:
@@ -129,14 +253,12 @@ class Flights:
                     return None
                 if caller.may_join(flight):
                     return flight
-            fresh.shared = self._runtime.shared(lambda: self._lead(slot, fresh, work))
+            fresh.shared = self._runtime.shared(lambda: self._lead(slot, fresh, work), apart=apart)
             self._table[slot] = fresh
             return fresh
 
-    async def _lead(
-        self, slot: _Slot, flight: Flight[T], work: Callable[[Flight[T]], Coroutine[Any, Any, T]]
-    ) -> T:
-        token = _inside.set(_inside.get() | {slot})
+    async def _lead(self, slot: _Slot, flight: Flight[T], work: Work[T]) -> T:
+        token = _inside.set((*_inside.get(), flight))
         try:
             return await work(flight)
         finally:
@@ -147,3 +269,41 @@ class Flights:
         with self._lock:
             if self._table.get(slot) is flight:
                 del self._table[slot]
+
+
+class _Look:
+    """One caller's search for a key, and those who wait for what he finds."""
+
+    __slots__ = ("outcome", "over", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[Signal] = []
+        self.outcome: Outcome[Entry | None] | None = None
+        self.over = False
+
+
+class Rests:
+    """Keys whose load has failed, and until when it is not tried again."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, key: str, until: float) -> None:
+        """Let a key rest."""
+        with self._lock:
+            self._until[key] = until
+            self._until.move_to_end(key)
+            while len(self._until) > MOST_RESTING:
+                self._until.popitem(last=False)
+
+    def holds(self, key: str, now: float) -> bool:
+        """Whether a key is to rest now."""
+        until = self._until.get(key)
+        return until is not None and now < until
+
+    def end(self, key: str) -> None:
+        """A load of a key has succeeded."""
+        if key in self._until:
+            with self._lock:
+                self._until.pop(key, None)

@@ -185,3 +185,18 @@ def check_namespace(name: str) -> str:
             field="namespace",
         )
     return name
+
+
+def check_seconds(field: str, value: float) -> float:
+    """A positive, finite number of seconds, or `ConfigError`."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not value > 0 or not math.isfinite(value):
+        raise ConfigError(f"{field} is a positive number of seconds, not {value!r}", field=field)
+    return float(value)
+
+
+def check_count(field: str, value: int) -> int:
+    """A positive integer, or `ConfigError`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{field} is an integer of at least 1, not {value!r}", field=field)
+    return value

@@ -7,18 +7,21 @@ loop here.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast, overload
 
 from armature_cache._missing import UNSET, Unset
 from armature_cache._runtime.ready import run_ready
 from armature_cache._time import TimeSource, boottime
 from armature_cache.errors import ConfigError
+from armature_cache.events import Listener
 from armature_cache.leases import held, withdraw
 from armature_cache.options import check_key
+from armature_cache.policy import DEFAULT_POLICY, LoadKeywords, LoadPolicy
 from armature_cache.stores import base as _base
 from armature_cache.stores import memory as _memory
 from armature_cache.stores import null as _null
@@ -47,8 +50,15 @@ class CacheStore:
     face: ClassVar[Literal["async", "sync"]] = "sync"
 
     def __init__(self, core: _base.CacheStore) -> None:
+        self._attach(core)
+
+    def _attach(self, core: _base.CacheStore) -> None:
         self._core = core
-        self._peek = core._peek
+        core._followed_by(self)
+        self._follow_peek()
+
+    def _follow_peek(self) -> None:
+        self._peek = self._core._peek
 
     def __repr__(self) -> str:
         return f"<sync {self._core!r}>"
@@ -192,6 +202,7 @@ class CacheStore:
         type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
     ) -> T:
         return run_ready(
             self._core.get_or_set(
@@ -202,6 +213,7 @@ class CacheStore:
                 type=type,
                 cache_none=cache_none,
                 consistency=consistency,
+                **policy,
             )
         )
 
@@ -237,10 +249,18 @@ class CacheStore:
         tags: Tags = (),
         type: object = None,
         cache_none: bool = True,
+        **policy: Unpack[LoadKeywords],
     ) -> T:
         return run_ready(
-            self._core.refresh(key, loader, ttl=ttl, tags=tags, type=type, cache_none=cache_none)
+            self._core.refresh(
+                key, loader, ttl=ttl, tags=tags, type=type, cache_none=cache_none, **policy
+            )
         )
+
+    def with_policy(self, **policy: Unpack[LoadKeywords]) -> Self:
+        twin = copy.copy(self)
+        twin._attach(self._core.with_policy(**policy))
+        return twin
 
     def mark(self) -> Mark:
         return run_ready(self._core._marked())
@@ -255,6 +275,9 @@ class CacheStore:
 
     def stats(self) -> CacheStats:
         return self._core.stats()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        return self._core.subscribe(listener)
 
     def namespace(self, name: str) -> CacheStore:
         return face_of(self._core.namespace(name))
@@ -299,10 +322,15 @@ class InMemoryCache(CacheStore):
         max_entries: int = 10_000,
         max_bytes: int | None = None,
         default_ttl: TTL = None,
+        policy: LoadPolicy = DEFAULT_POLICY,
         time: TimeSource = boottime,
     ) -> None:
         core = _memory.InMemoryCache(
-            max_entries=max_entries, max_bytes=max_bytes, default_ttl=default_ttl, time=time
+            max_entries=max_entries,
+            max_bytes=max_bytes,
+            default_ttl=default_ttl,
+            policy=policy,
+            time=time,
         )
         super().__init__(core._blocking())
 
@@ -381,14 +409,24 @@ class TaggedCache(CacheStore):
         run_ready(self._core.set_with_tags(key, value, tags, ttl, as_of=as_of, type=type))
 
     def invalidate_tag(
-        self, tag: str, *, wait: bool = False, again_after: float | None = None
+        self,
+        tag: str,
+        *,
+        soft: bool = False,
+        wait: bool = False,
+        again_after: float | None = None,
     ) -> None:
-        run_ready(self._core.invalidate_tag(tag, wait=wait, again_after=again_after))
+        run_ready(self._core.invalidate_tag(tag, soft=soft, wait=wait, again_after=again_after))
 
     def invalidate_tags(
-        self, tags: Tags, *, wait: bool = False, again_after: float | None = None
+        self,
+        tags: Tags,
+        *,
+        soft: bool = False,
+        wait: bool = False,
+        again_after: float | None = None,
     ) -> None:
-        run_ready(self._core.invalidate_tags(tags, wait=wait, again_after=again_after))
+        run_ready(self._core.invalidate_tags(tags, soft=soft, wait=wait, again_after=again_after))
 
     @contextmanager
     def deferred_invalidation(self) -> Generator[None]:

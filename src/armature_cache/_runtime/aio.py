@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
+from armature_cache._runtime.base import Overdue
 from armature_cache.errors import LoadCancelled
 
 T = TypeVar("T")
 
 
 class _Task(Generic[T]):
-    __slots__ = ("_task", "_waiting", "_work")
+    __slots__ = ("_kept", "_task", "_waiting", "_work")
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._work = work
         self._task: asyncio.Task[T] | None = None
         self._waiting = 0
+        self._kept = False
 
     @property
     def finished(self) -> bool:
@@ -33,17 +36,70 @@ class _Task(Generic[T]):
                 raise
             raise LoadCancelled("the loader was cancelled from within") from None
 
-    async def join(self) -> T:
+    def _started(self) -> asyncio.Task[T]:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
-        task = self._task
+        return self._task
+
+    async def join(self, patience: float | None = None) -> T:
+        task = self._started()
         self._waiting += 1
         try:
-            return await asyncio.shield(task)
+            if patience is None:
+                return await asyncio.shield(task)
+            await asyncio.wait((task,), timeout=patience)
+            if not task.done():
+                self._keep(task)
+                raise Overdue
+            return task.result()
         finally:
             self._waiting -= 1
-            if not self._waiting and not task.done():
+            if not self._waiting and not self._kept and not task.done():
                 task.cancel()
+
+    def launch(self) -> bool:
+        self._keep(self._started())
+        return True
+
+    def _keep(self, task: asyncio.Task[T]) -> None:
+        if not self._kept:
+            self._kept = True
+            _background.add(task)
+            task.add_done_callback(_ended)
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+_background: set[asyncio.Task[Any]] = set()
+"""Tasks that nobody waits for: a loop keeps no strong reference to them."""
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _background.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+class _LoopSignal:
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[None] = self._loop.create_future()
+
+    def give(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._set)
+
+    def _set(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        await asyncio.wait((self._future,), timeout=seconds)
+        return self._future.done()
 
 
 class _LaterTask:
@@ -67,8 +123,13 @@ class AsyncRuntime:
 
     blocking = False
 
-    def shared(self, work: Callable[[], Coroutine[Any, Any, T]]) -> _Task[T]:
+    def shared(
+        self, work: Callable[[], Coroutine[Any, Any, T]], *, apart: bool = False
+    ) -> _Task[T]:
         return _Task(work)
+
+    def signal(self) -> _LoopSignal:
+        return _LoopSignal()
 
     def scope(self) -> int:
         return id(asyncio.get_running_loop())

@@ -9,20 +9,45 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class Overdue(Exception):
+    """A computation that takes longer than its caller wanted to wait; it goes on."""
+
+
 class Shared(Protocol[T_co]):
     """One computation that any number of callers wait for.
 
-    It starts with the first `join`. A caller who is cancelled leaves the others waiting; when
-    the last one has left, the computation is cancelled. An error goes to all who wait.
+    It starts with the first `join`, or with `launch`. A caller who is cancelled leaves the others
+    waiting; when the last one has left, the computation is cancelled, unless it was launched or
+    somebody lost patience with it. An error goes to all who wait.
     """
 
-    async def join(self) -> T_co:
-        """Wait for the outcome and return or raise it."""
+    async def join(self, patience: float | None = None) -> T_co:
+        """Wait for the outcome and return or raise it; `Overdue` after so many seconds."""
+        ...
+
+    def launch(self) -> bool:
+        """Start it in the background; False where there is no room for that now."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel it, where this face can."""
         ...
 
     @property
     def finished(self) -> bool:
         """Whether there is an outcome, or nobody is left to wait for one."""
+        ...
+
+
+class Signal(Protocol):
+    """Something to wait for, that any thread can give."""
+
+    def give(self) -> None:
+        """Wake whoever waits, now or later."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is given, for so many seconds at the most; whether it was."""
         ...
 
 
@@ -39,8 +64,17 @@ class Runtime(Protocol):
 
     blocking: bool
 
-    def shared(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Shared[T]:
-        """A computation to be shared by its callers."""
+    def shared(
+        self, work: Callable[[], Coroutine[Any, Any, T]], *, apart: bool = False
+    ) -> Shared[T]:
+        """A computation to be shared by its callers.
+
+        With `apart` even the one who starts it can lose patience with it.
+        """
+        ...
+
+    def signal(self) -> Signal:
+        """Something to wait for."""
         ...
 
     def scope(self) -> int:

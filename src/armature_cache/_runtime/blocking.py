@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import inspect
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from armature_cache._runtime.background import pause, start_daemon
+from armature_cache._runtime.background import crew, pause, start_daemon
+from armature_cache._runtime.base import Overdue
 from armature_cache._runtime.ready import run_ready
 from armature_cache.errors import ConfigError, LoadCancelled
 
@@ -16,10 +19,11 @@ T = TypeVar("T")
 
 
 class _Turn(Generic[T]):
-    __slots__ = ("_done", "_error", "_leader", "_result", "_work")
+    __slots__ = ("_apart", "_done", "_error", "_leader", "_result", "_work")
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], *, apart: bool) -> None:
         self._work = work
+        self._apart = apart
         self._leader = threading.Lock()
         self._done = threading.Event()
         self._result: T | None = None
@@ -29,14 +33,37 @@ class _Turn(Generic[T]):
     def finished(self) -> bool:
         return self._done.is_set()
 
-    async def join(self) -> T:
-        if self._leader.acquire(blocking=False):
+    async def join(self, patience: float | None = None) -> T:
+        if self._leader.acquire(blocking=False) and not self._sent():
             self._lead()
-        else:
-            self._done.wait()
+        if not self._done.wait(patience):
+            raise Overdue
         if self._error is not None:
             raise self._error
         return cast("T", self._result)
+
+    def launch(self) -> bool:
+        if not self._leader.acquire(blocking=False):
+            return True
+        self._apart = True
+        if self._sent():
+            return True
+        self._error = LoadCancelled("too many loads are under way in the background")
+        self._done.set()
+        return False
+
+    def cancel(self) -> None:
+        """Nothing: a thread cannot be interrupted."""
+
+    def _sent(self) -> bool:
+        """Lead in another thread, in this context, if it is to be apart and there is one."""
+        context = contextvars.copy_context()
+
+        def lead() -> None:
+            with contextlib.suppress(Exception):  # an error is for those who wait
+                context.run(self._lead)
+
+        return self._apart and crew.send("armature-cache-load", lead)
 
     def _lead(self) -> None:
         try:
@@ -48,6 +75,17 @@ class _Turn(Generic[T]):
                 raise
         finally:
             self._done.set()
+
+
+class _ThreadSignal:
+    __slots__ = ("_event", "give")
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.give = self._event.set
+
+    async def wait(self, seconds: float) -> bool:
+        return self._event.wait(seconds)
 
 
 class _LaterThread:
@@ -75,8 +113,13 @@ class BlockingRuntime:
 
     blocking = True
 
-    def shared(self, work: Callable[[], Coroutine[Any, Any, T]]) -> _Turn[T]:
-        return _Turn(work)
+    def shared(
+        self, work: Callable[[], Coroutine[Any, Any, T]], *, apart: bool = False
+    ) -> _Turn[T]:
+        return _Turn(work, apart=apart)
+
+    def signal(self) -> _ThreadSignal:
+        return _ThreadSignal()
 
     def scope(self) -> int:
         return os.getpid()

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from armature_cache._runtime.background import pause, start_daemon
 from armature_cache._runtime.ready import run_ready
 from armature_cache.errors import BackendError, ClosedError
+from armature_cache.redisio.scripts import WAKE
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -140,10 +141,19 @@ class _Ear:
             message = self._connection.read_response(disable_decoding=True)
             timeout = 0
             if isinstance(message, list) and message[0] in _KINDS:
-                news |= int(message[2]) > self._clock.replica.last
+                news |= self._means_news(message[2])
             elif isinstance(message, list) and message[0] in _MOVED_AWAY:
                 raise RedisConnectionError("the channel has moved to another node")
         return news
+
+    def _means_news(self, payload: bytes) -> bool:
+        """Take one message: a sequence, or the digest of a key whose load somebody waits for."""
+        replica = self._clock.replica
+        if payload.isdigit():
+            return int(payload) > replica.last
+        if payload.startswith(WAKE):
+            replica.bells.ring(payload.removeprefix(WAKE))
+        return False
 
     def _settle(self) -> None:
         """Keep hints from causing more than one sync each `GAP` seconds."""

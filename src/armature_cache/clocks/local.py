@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from armature_cache.clocks.digest import digest
+from armature_cache._time import TimeSource
+from armature_cache.clocks.digest import digest, mark_of
 from armature_cache.clocks.replica import Delta, Replica
 
 
 class LocalClock:
     """A clock that is its own authority: never untrusted, never unreachable."""
 
-    def __init__(self) -> None:
+    def __init__(self, time: TimeSource) -> None:
         self.replica = Replica(own=True)
+        self._time = time
         self._begin(1)
 
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
@@ -27,14 +29,19 @@ class LocalClock:
 
     async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
         """Record an invalidation of tags and keys and return its sequence."""
-        return self.replica.advance([digest(tag) for tag in tags], [digest(key) for key in keys])
+        return self.replica.advance(
+            [mark_of(tag) for tag in tags], [digest(key) for key in keys], self._micros()
+        )
 
     async def restart(self) -> None:
         """Begin a new epoch: every entry of the clock is dead."""
         self._begin(self.replica.epoch + 1)
 
+    def _micros(self) -> int:
+        return int(self._time() * 1_000_000)
+
     def _begin(self, epoch: int) -> None:
-        sequence = self.replica.last + 1
+        sequence = max(self.replica.last + 1, self._micros())
         self.replica.merge(
             Delta(
                 epoch=epoch,

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from armature_cache.clocks.digest import hardly
 from armature_cache.clocks.redis_commands import BumpCommands, tombstone
 from armature_cache.clocks.redis_replica import ServerReplica, Unsent
 from armature_cache.clocks.redis_sync import ATTEMPTS, RedisSync
@@ -59,7 +60,7 @@ class RedisClock(RedisSync):
 
         Returns the last sequence, and the headers of what was stored under the keys.
         """
-        job = Unsent(tuple(tags), tuple(keys), self.replica.hold(tags, keys))
+        job = Unsent(tuple(tags), tuple(keys), self.replica.hold(tags, keys, self._time()))
         try:
             await self.flush()
             done = await self._send(job)
@@ -68,7 +69,7 @@ class RedisClock(RedisSync):
             if isinstance(error, BackendError):
                 raise InvalidationError(
                     f"the invalidation was not acknowledged and stays queued: {error}",
-                    tags=job.tags,
+                    tags=tuple(map(hardly, job.tags)),
                     keys=job.keys,
                 ) from error
             raise
@@ -87,7 +88,7 @@ class RedisClock(RedisSync):
             raise
         except BaseException:
             if undo:
-                self._owe(Unsent((), tuple(keys), self.replica.hold((), keys)))
+                self._owe(Unsent((), tuple(keys), self.replica.hold((), keys, self._time())))
             raise
 
     def _owe(self, job: Unsent) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from armature_cache import envelope
-from armature_cache.clocks.digest import digest
+from armature_cache.clocks.digest import digest, mark_of, marks_of
 from armature_cache.clocks.redis_replica import ServerReplica
 from armature_cache.clocks.replica import Stamp
 from armature_cache.redisio import scripts
@@ -65,7 +65,7 @@ class BumpCommands:
             self.tombstone_life,
             len(tags),
             len(bare),
-            *map(digest, tags),
+            *map(mark_of, tags),
             *map(digest, bare),
             *parts,
         )
@@ -78,12 +78,12 @@ class BumpCommands:
             *self._common(hint=False),
             *lease,
             digest(key),
-            *map(digest, tags),
+            *marks_of(tags),
         )
 
     def set(self, sealed: Sealed, expected: bytes, *, standing: bool = False) -> Command:
         """Store a value as current now; with `standing`, only while the expected one is valid."""
-        digests = [digest(tag) for tag in sealed.tags] if standing else []
+        marks = marks_of(sealed.tags) if standing else []
         return scripts.SET(
             self._keys(sealed),
             *self._common(),
@@ -93,8 +93,8 @@ class BumpCommands:
             sealed.key,
             digest(sealed.key),
             sealed.packed,
-            len(digests) if standing else -1,
-            *digests,
+            len(marks) if standing else -1,
+            *marks,
             *sealed.tags,
         )
 
@@ -111,7 +111,7 @@ class BumpCommands:
             sealed.packed,
             tombstone(sealed.key),
             self.tombstone_life,
-            *map(digest, sealed.tags),
+            *marks_of(sealed.tags),
             *sealed.tags,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import _forking
+from armature_cache.claims import Bells
 from armature_cache.clocks.coherence import CoherenceMeter
 from armature_cache.clocks.replica import Replica
 
@@ -37,6 +38,7 @@ class ServerReplica(Replica):
 
     __slots__ = (
         "_size",
+        "bells",
         "coherence",
         "declared_bound",
         "declared_ttl",
@@ -60,6 +62,7 @@ class ServerReplica(Replica):
         self._size = self.restarts_owed = self.restarts_paid = 0
         self.largest_bound = 0
         self.coherence = CoherenceMeter()
+        self.bells: Bells[bytes] = Bells()
         self.listener: weakref.ref[Listener] | None = None
         self.run_id = ""
         self.runs: frozenset[str] = frozenset()
@@ -122,6 +125,9 @@ class ServerReplica(Replica):
         asked = (self.synced_at * 1000 + self.server_behind) * 1000
         now = (answer_at * 1000 + self.server_behind) * 1000
         self.coherence.observe(news, asked=asked, now=now, slack=(slack + 0.001) * 1_000_000)
+
+    def moment_of(self, sequence: int) -> float:
+        return (sequence / 1000 - self.server_ahead) / 1000
 
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
         """Estimate the server's wall clock, in ms, as an upper and a lower offset."""

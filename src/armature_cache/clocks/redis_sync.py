@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from armature_cache.clocks.digest import digest
+from armature_cache.clocks.digest import marks_of
 from armature_cache.clocks.redis_replica import ServerReplica
 from armature_cache.clocks.redis_wire import (
     DELTA_LIMIT,
@@ -223,6 +223,10 @@ class RedisSync:
         """No longer used: the listener may end when no other clock needs it."""
         self._listener = None
 
+    def expect_hints(self) -> None:
+        """Somebody waits for a message: have the listener listen."""
+        self._demand()
+
     def _demand(self) -> None:
         if self._listener is not None:
             self._listener.want()
@@ -236,7 +240,7 @@ class RedisSync:
         await self.absorb(known, checked(answer, self.port.backend), answer)
 
     async def scores(self, tags: Sequence[str]) -> dict[bytes, int] | None:
-        """When these tags were last invalidated, by digest; None where that cannot be told.
+        """When these tags were last invalidated, by mark; None where that cannot be told.
 
         One command reads them together with the marks of the clock's identity: unless epoch, run
         and floor are still those of this replica, a missing score proves nothing.
@@ -244,7 +248,7 @@ class RedisSync:
         replica = self.replica
         known, run_id, floor = replica.stamp(), replica.run_id, replica.floor
         marks = ["\0S", f"\0E:{known.epoch}", f"\0R:{run_id}", f"\0F:{floor}"]
-        names = [digest(tag) for tag in tags]
+        names = marks_of(tags)
         answer = await self.port.send([("ZMSCORE", self._names.clock, *marks, *names)])
         (scores,) = checked(answer, self.port.backend)
         last, *identity = scores[: len(marks)]

@@ -11,11 +11,11 @@ import enum
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from armature_cache import _forking
-from armature_cache.clocks.digest import digest
+from armature_cache.clocks.digest import digest, is_soft, mark_of, marks_of, soft_mark
 from armature_cache.entry import Entry
 
 MAX_TAGS: Final = 50_000
@@ -69,6 +69,8 @@ class Replica:
         "__weakref__",
         "_lock",
         "_pending",
+        "_soft",
+        "_soft_since",
         "ahead",
         "epoch",
         "floor",
@@ -86,6 +88,7 @@ class Replica:
         self.own = own
         self._lock = threading.RLock()
         self._pending: dict[bytes, int] = {}
+        self._soft_since: dict[bytes, float] = {}
         self.generation = 0
         self.forget()
         _forking.register(self)
@@ -96,7 +99,7 @@ class Replica:
 
     def after_fork(self) -> None:
         """A clock that lives here goes on in a child; one of a server is not trusted there."""
-        self._pending = {}
+        self._pending, self._soft_since = {}, {}
         if not self.own:
             self.forget()
 
@@ -110,6 +113,7 @@ class Replica:
             self.floor = 0
             self.known_above = 0
             self.keys_known_above = 0
+            self._soft = bool(self._soft_since)
             self.tags: dict[bytes, int] = {}
             self.keys: OrderedDict[bytes, int] = OrderedDict()
             self.generation += 1
@@ -156,8 +160,8 @@ class Replica:
         if self._pending:
             return self.last + 1
         least = max(self.floor, self.keys.get(digest(key), 0))
-        for tag in tags:
-            least = max(least, self.tags.get(digest(tag), 0), self.known_above)
+        for mark in marks_of(tags):
+            least = max(least, self.tags.get(mark, 0), self.known_above)
         return least
 
     def was_valid(self, epoch: int, asof: int, tags: tuple[str, ...]) -> bool:
@@ -166,11 +170,36 @@ class Replica:
             epoch == self.epoch
             and asof >= self.floor
             and not self._tag_bumped(tags, asof, self._pending)
+            and not self._softened(tags, asof)
         )
 
     def covers(self, key: str, tags: tuple[str, ...], stamp: Stamp) -> bool:
         """Whether a load of this stamp is new enough for a caller who arrives now."""
-        return self.judge(key, stamp.epoch, stamp.asof, tags) is Verdict.VALID
+        valid = self.judge(key, stamp.epoch, stamp.asof, tags) is Verdict.VALID
+        return valid and not self._softened(tags, stamp.asof)
+
+    def soften(self, entry: Entry) -> None:
+        """Let an entry be stale since one of its tags was invalidated softly."""
+        if self._soft:
+            for moment in self._soft_moments(entry.tags, entry.asof):
+                entry.soften(moment)
+
+    def moment_of(self, sequence: int) -> float:
+        """When a sequence was issued, in seconds of the time source."""
+        return sequence / 1_000_000
+
+    def _softened(self, tags: tuple[str, ...], asof: int) -> bool:
+        return next(self._soft_moments(tags, asof), None) is not None
+
+    def _soft_moments(self, tags: tuple[str, ...], asof: int) -> Iterator[float]:
+        if not self._soft:
+            return
+        for mark in map(soft_mark, tags):
+            sequence = self.tags.get(mark, 0)
+            if sequence > asof:
+                yield self.moment_of(sequence)
+            if mark in self._soft_since:
+                yield self._soft_since[mark]
 
     def still_valid(self, entry: Entry) -> bool:
         """Whether a resident entry is valid now; remembers the generation when it is."""
@@ -187,6 +216,7 @@ class Replica:
             or self._key_bumped(entry.key, entry.asof, self._pending)
         ):
             return False
+        self.soften(entry)
         entry.seen = max(entry.seen, last)
         entry.generation = generation
         return True
@@ -222,7 +252,7 @@ class Replica:
             if changed:
                 self.known_above = max(self.known_above, delta.cursor)
                 self.keys_known_above = max(self.keys_known_above, delta.cursor)
-            _raise(self.tags, delta.tags)
+            self._know(delta.tags)
             _raise(self.keys, delta.keys)
             changed |= bool(delta.tags or (delta.keys and not self.own))
             changed |= delta.floor > self.floor
@@ -243,10 +273,17 @@ class Replica:
         self.forget()
         self.epoch = epoch
 
-    def advance(self, tags: Sequence[bytes], keys: Sequence[bytes]) -> int:
-        """Record a bump of digests in a clock that lives here; returns its sequence."""
+    def _know(self, news: Mapping[bytes, int]) -> None:
+        _raise(self.tags, news)
+        self._soft = self._soft or any(map(is_soft, news))
+
+    def advance(self, tags: Sequence[bytes], keys: Sequence[bytes], micros: int) -> int:
+        """Record a bump of digests in a clock that lives here, at a time in µs.
+
+        Returns its sequence.
+        """
         with self._lock:
-            self.last = sequence = self.last + 1
+            self.last = sequence = max(self.last + 1, micros)
             known = self.keys
             for key in keys:
                 known[key] = sequence
@@ -254,7 +291,7 @@ class Replica:
             while len(known) > MAX_KEYS:
                 _, self.keys_known_above = known.popitem(last=False)
             if tags:
-                self.tags.update(dict.fromkeys(tags, sequence))
+                self._know(dict.fromkeys(tags, sequence))
                 if len(self.tags) > MAX_TAGS:
                     self._trim()
                     self.floor = self.known_above
@@ -266,7 +303,7 @@ class Replica:
         with self._lock:
             if epoch != self.epoch:
                 return
-            _raise(self.tags, scores)
+            self._know(scores)
             if known_above is not None and known_above < self.known_above:
                 self.known_above = known_above
             self.generation += 1
@@ -281,12 +318,18 @@ class Replica:
 
     # -- invalidations under way -------------------------------------------------------------
 
-    def hold(self, tags: Iterable[str], keys: Iterable[str]) -> list[bytes]:
-        """Make tags and keys dead in this process until they are released with `drop`."""
-        marks = [*map(digest, tags), *map(_key_mark, keys)]
+    def hold(self, tags: Iterable[str], keys: Iterable[str], now: float) -> list[bytes]:
+        """Make tags and keys dead in this process until they are released with `drop`.
+
+        What is invalidated softly is stale from `now` on.
+        """
+        marks = [*map(mark_of, tags), *map(_key_mark, keys)]
         with self._lock:
             for mark in marks:
                 self._pending[mark] = self._pending.get(mark, 0) + 1
+                if is_soft(mark):
+                    self._soft_since.setdefault(mark, now)
+                    self._soft = True
             self.generation += 1
         return marks
 
@@ -299,11 +342,12 @@ class Replica:
                     self._pending[mark] = left
                 else:
                     self._pending.pop(mark, None)
+                    self._soft_since.pop(mark, None)
             self.generation += 1
 
 
 def _key_mark(key: str) -> bytes:
-    return b"k" + digest(key)
+    return b"k:" + digest(key)
 
 
 def _raise(known: dict[bytes, int], news: Mapping[bytes, int]) -> None:

@@ -136,6 +136,7 @@ class Calls:
             "tags": self.tags(args, kwargs),
             "type": self.want(),
             "cache_none": self._options.cache_none,
+            **self._options.policy,
         }
 
     def fits(self, store: Store, entry: Entry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from armature_cache._missing import UNSET, Unset
 from armature_cache.decorator.calls import Calls, receiver_of
@@ -19,6 +19,7 @@ from armature_cache.decorator.store import Store, face_of
 from armature_cache.errors import ConfigError
 from armature_cache.keys import Receiver
 from armature_cache.options import TTL
+from armature_cache.policy import LoadKeywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,6 +53,7 @@ def cache(
     ignore: str | Iterable[str] = (),
     type: object = None,
     cache_none: bool = True,
+    **policy: Unpack[LoadKeywords],
 ) -> CacheDecorator: ...
 def cache(
     function: Any = None,
@@ -65,6 +67,7 @@ def cache(
     ignore: str | Iterable[str] = (),
     type: object = None,
     cache_none: bool = True,
+    **policy: Unpack[LoadKeywords],
 ) -> Any:
     """Cache what a function returns: `@cache`, or `@cache(ttl=300, key="user:{user_id}")`.
 
@@ -84,6 +87,8 @@ def cache(
         type: What the result is decoded to, where it is stored as bytes. Default: the return
             annotation, if its names can be found.
         cache_none: Whether a result of `None` is cached.
+        policy: The fields of `LoadPolicy`, such as `stale_for=3600` or `jitter=0.1`. Default: the
+            store's policy.
 
     Raises:
         ConfigError: An option or template does not fit the function, or the store is of the other
@@ -102,6 +107,7 @@ def cache(
         ignore=ignore,
         type=type,
         cache_none=cache_none,
+        policy=policy,
     )
     if function is None:
         return lambda target: _decorated(target, options)
@@ -118,6 +124,7 @@ def cached(
     ignore: str | Iterable[str] = (),
     type: object = None,
     cache_none: bool = True,
+    **policy: Unpack[LoadKeywords],
 ) -> CacheDecorator:
     """`cache` with the store given; see there."""
     return cache(
@@ -129,6 +136,7 @@ def cached(
         ignore=ignore,
         type=type,
         cache_none=cache_none,
+        **policy,
     )
 
 

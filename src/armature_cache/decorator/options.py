@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from armature_cache._missing import UNSET, Unset
@@ -11,9 +11,10 @@ from armature_cache.decorator.store import Store, face_of
 from armature_cache.errors import ConfigError
 from armature_cache.keys import CallKeys, Receiver, Template
 from armature_cache.options import TTL, check_tag, resolve_ttl
+from armature_cache.policy import DEFAULT_POLICY, LoadKeywords
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CacheOptions:
     """The options of a decorated function; see `cache`."""
 
@@ -24,6 +25,7 @@ class CacheOptions:
     ignore: tuple[str, ...] = ()
     type: object = None
     cache_none: bool = True
+    policy: LoadKeywords = dataclasses.field(default_factory=LoadKeywords)
 
     @classmethod
     def checked(
@@ -37,9 +39,11 @@ class CacheOptions:
         ignore: str | Iterable[str],
         type: object,
         cache_none: bool,
+        policy: LoadKeywords,
     ) -> CacheOptions:
         """The options, or `ConfigError`, or `InvalidTTL`."""
         resolve_ttl(ttl, None)
+        DEFAULT_POLICY.changed(policy)
         if using is not None and face_of(using) is None:
             raise ConfigError(f"using is a store, not {_kind(using)}", field="using")
         return cls(
@@ -50,6 +54,7 @@ class CacheOptions:
             ignore=_several("ignore", ignore),
             type=type,
             cache_none=cache_none,
+            policy=policy,
         )
 
     def keys_of(self, function: Callable[..., Any], receiver: Receiver | None) -> CallKeys:

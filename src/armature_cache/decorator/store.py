@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol, Unpack, cast
 
 from armature_cache._missing import Unset
 from armature_cache.entry import Entry
 from armature_cache.options import TTL
+from armature_cache.policy import LoadKeywords
 
 Face = Literal["async", "sync"]
 """`async`: operations are awaited. `sync`: they are plain calls."""
@@ -29,6 +30,7 @@ class Store(Protocol):
         tags: str | tuple[str, ...] = ...,
         type: object = ...,
         cache_none: bool = ...,
+        **policy: Unpack[LoadKeywords],
     ) -> Any: ...
 
     def refresh(
@@ -40,6 +42,7 @@ class Store(Protocol):
         tags: str | tuple[str, ...] = ...,
         type: object = ...,
         cache_none: bool = ...,
+        **policy: Unpack[LoadKeywords],
     ) -> Any: ...
 
     def delete(self, key: str) -> Any: ...

@@ -42,6 +42,10 @@ class Names:
         """Where the value of a key is."""
         return f"{self._bucket(key)}v:{key}"
 
+    def claim(self, key: str) -> str:
+        """Where the claim of a key's load is."""
+        return f"{self._bucket(key)}l:{key}"
+
     def of_value(self, key: str, tags: Sequence[str]) -> list[str | bytes | int]:
         """Where the value of a key, the registry and the indexes of its tags are."""
         bucket = self._bucket(key)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast, overload
 
 from armature_cache._missing import UNSET, Unset
-from armature_cache.errors import BackendError, ConfigError
-from armature_cache.loading import Flight, Flights
+from armature_cache.errors import ConfigError
+from armature_cache.events import Listener
 from armature_cache.options import (
     TTL,
     Consistency,
@@ -18,26 +19,15 @@ from armature_cache.options import (
     encodable,
     resolve_tags,
 )
+from armature_cache.policy import LoadKeywords
 from armature_cache.stores.bulk import BulkMethods
-from armature_cache.stores.draft import Draft
-from armature_cache.stores.joining import Passenger
+from armature_cache.stores.load import Load, LoadOptions
 
 if TYPE_CHECKING:
-    from armature_cache.clocks.replica import Stamp
-    from armature_cache.entry import Entry
     from armature_cache.stores.stats import CacheStats
     from armature_cache.sync import SyncStore
 
 T = TypeVar("T")
-
-
-class LoadOptions(NamedTuple):
-    """How a loaded value is stored, resolved."""
-
-    tags: tuple[str, ...]
-    ttl: float | None
-    want: object
-    cache_none: bool
 
 
 class CacheStore(BulkMethods):
@@ -49,8 +39,6 @@ class CacheStore(BulkMethods):
     """
 
     face: ClassVar[Literal["async", "sync"]] = "async"
-
-    _flights: Flights
 
     # -- loading -----------------------------------------------------------------------------
 
@@ -65,6 +53,7 @@ class CacheStore(BulkMethods):
         type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
     ) -> T: ...
     @overload
     async def get_or_set(
@@ -77,6 +66,7 @@ class CacheStore(BulkMethods):
         type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
     ) -> T: ...
     async def get_or_set(
         self,
@@ -88,12 +78,15 @@ class CacheStore(BulkMethods):
         type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
     ) -> T:
         """The value of a key, loaded and stored if there is none.
 
-        Concurrent callers share one load. A load that was overtaken by an invalidation is
-        returned but never served again. An exception of the loader is not cached. When the shared
-        store fails, the loader's value is returned all the same.
+        Concurrent callers share one load, across processes as a rule. A load that was overtaken by
+        an invalidation is returned but never served again. An exception of the loader is not
+        cached. When the shared store fails, the loader's value is returned all the same. Further
+        options are the fields of `LoadPolicy`, for this call; what a loader can say of its value
+        is in `load_context()`.
         """
         if consistency == "bounded":
             try:
@@ -105,8 +98,8 @@ class CacheStore(BulkMethods):
                 return cast("T", entry.value)
         strong = check_consistency(consistency)
         check_loader(loader)
-        options = self._load_options(ttl, tags, type, cache_none=cache_none)
-        return await self._shared(check_key(key), loader, options, strong=strong, read=True)
+        options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
+        return await Load(self, check_key(key), loader, options, strong=strong).value()
 
     @overload
     async def refresh(
@@ -118,6 +111,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
+        **policy: Unpack[LoadKeywords],
     ) -> T: ...
     @overload
     async def refresh(
@@ -129,6 +123,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
+        **policy: Unpack[LoadKeywords],
     ) -> T: ...
     async def refresh(
         self,
@@ -139,77 +134,35 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
+        **policy: Unpack[LoadKeywords],
     ) -> T:
-        """Load and store the value of a key, whatever is cached."""
+        """Load and store the value of a key, whatever is cached; options as for `get_or_set`."""
         check_loader(loader)
-        options = self._load_options(ttl, tags, type, cache_none=cache_none)
-        return await self._shared(check_key(key), loader, options, strong=True, read=False)
+        options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
+        return await Load(self, check_key(key), loader, options, strong=False).refreshed()
 
     def _load_options(
-        self, ttl: TTL | Unset, tags: str | Iterable[str], want: object, *, cache_none: bool
+        self,
+        ttl: TTL | Unset,
+        tags: str | Iterable[str],
+        want: object,
+        keywords: LoadKeywords,
+        *,
+        cache_none: bool,
     ) -> LoadOptions:
         named = resolve_tags(tags)
         self._check_tags(named)
-        return LoadOptions(named, self._lifetime(ttl), want, cache_none)
+        policy = self.policy.changed(keywords)
+        return LoadOptions(named, self._lifetime(ttl), want, cache_none, policy)
 
-    async def _shared(
-        self,
-        key: str,
-        loader: Callable[[], T | Awaitable[T]],
-        options: LoadOptions,
-        *,
-        strong: bool,
-        read: bool,
-    ) -> T:
-        async def work(flight: Flight[T]) -> T:
-            if read:
-                flight.knew = self.clock.replica.generation
-                found = await self._fetch_or_miss(key, options.want, strong=strong)
-                if found is not None:
-                    flight.found = found
-                    return cast("T", found.value)
-            else:
-                await self._catch_up()
-            flight.stamp, flight.began = await self._stamp(), self.time()
-            return await self._load(key, loader, options, flight.stamp)
+    def with_policy(self, **policy: Unpack[LoadKeywords]) -> Self:
+        """The same cache with other defaults for loads: `with_policy(stale_for=3600, jitter=0.1)`.
 
-        path, tags = self.path + key, self._tag_paths(options.tags)
-        slot = path if read else f"\0refresh:{path}"
-        caller = Passenger(self, path, tags, strong=strong, read=read)
-        return await self._flights.run(slot, work, caller)
-
-    async def _fetch_or_miss(self, key: str, want: object, *, strong: bool) -> Entry | None:
-        try:
-            return (await self._fetch((key,), want, strong=strong)).get(key)
-        except BackendError as error:
-            self.counters.errors += 1
-            self._complain("a read failed, its value is loaded instead", error)
-            return None
-
-    async def _load(
-        self,
-        key: str,
-        loader: Callable[[], T | Awaitable[T]],
-        options: LoadOptions,
-        stamp: Stamp,
-    ) -> T:
-        started = self.time()
-        self.counters.loads += 1
-        try:
-            value = await self.runtime.call(loader)
-        except BaseException:
-            self.counters.load_errors += 1
-            raise
-        if value is None and not options.cache_none:
-            return value
-        prepared = self._prepare(value, options.want)
-        spent = self.time() - started
-        draft = Draft(key, *prepared, options.tags, options.ttl, stamp, started, spent)
-        try:
-            await self._store([draft])
-        except BackendError as error:
-            self._complain("a loaded value could not be stored", error)
-        return cast("T", prepared.value)
+        It shares residents, connections and clock with this one, and need not be closed.
+        """
+        twin = copy.copy(self)
+        twin.policy = self.policy.changed(policy)
+        return twin
 
     # -- the rest ----------------------------------------------------------------------------
 
@@ -228,6 +181,13 @@ class CacheStore(BulkMethods):
     def stats(self) -> CacheStats:
         """What this store counted since it was made."""
         return self._snapshot()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell a function of every event in this cache, and in all over the same shared store.
+
+        Returns a function that ends it. The events are in `armature_cache.events`.
+        """
+        return self.hook.add(listener)
 
     def namespace(self, name: str) -> CacheStore:
         """A cache of its own within this one: other keys, other tags, cleared by itself.
@@ -250,6 +210,7 @@ class CacheStore(BulkMethods):
 
     async def aclose(self) -> None:
         """Close connections and background work; raises what could not be flushed."""
+        self._flights.cancel()
         await self._close()
 
     def sync(self) -> SyncStore:

@@ -50,7 +50,7 @@ class BulkMethods(SingleMethods):
         if not strong:
             for key in keys:
                 entry = self._peek(key)
-                if entry is not None and (want is None or self._fits(entry, want)):
+                if entry is not None and self._suits(entry, want):
                     found[key] = entry
         rest = [key for key in keys if key not in found]
         if rest:
@@ -152,8 +152,7 @@ class BulkMethods(SingleMethods):
         try:
             found = await self._gather(asked, type, strong=strong)
         except BackendError as error:
-            self.counters.errors += 1
-            self._complain("a read failed, its values are loaded instead", error)
+            self._failed("a read failed, its values are loaded instead", error)
             found = {}
         values = {key: entry.value for key, entry in found.items()}
         missing = [key for key in asked if key not in found]

@@ -17,12 +17,12 @@ def _slot(cache: TaggedCache) -> tuple[int, str]:
     return id(cache.clock.replica), cache.path
 
 
-def defer(cache: TaggedCache, tags: tuple[str, ...]) -> bool:
-    """Leave tags to the block that the caller is in; False where there is none."""
+def defer(cache: TaggedCache, names: tuple[str, ...]) -> bool:
+    """Leave tags, by their names in the clock, to the caller's block; False where there is none."""
     deferral = _deferrals.get({}).get(_slot(cache))
     if deferral is None:
         return False
-    deferral.tags.update(dict.fromkeys(tags))
+    deferral.names.update(dict.fromkeys(names))
     return True
 
 
@@ -30,7 +30,7 @@ class Deferral:
     """A block that holds back the invalidations of one cache; made by `deferred_invalidation()`."""
 
     def __init__(self, cache: TaggedCache) -> None:
-        self.tags: dict[str, None] = {}
+        self.names: dict[str, None] = {}
         self._cache = cache
         self._token: Token[_Held] | None = None
 
@@ -44,8 +44,8 @@ class Deferral:
         if self._token is not None:
             _deferrals.reset(self._token)
             self._token = None
-        tags, self.tags = tuple(self.tags), {}
-        return () if failed else tags
+        names, self.names = tuple(self.names), {}
+        return () if failed else names
 
     async def __aenter__(self) -> Self:
         return self._begin()
@@ -56,4 +56,4 @@ class Deferral:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._cache.invalidate_tags(self._end(failed=kind is not None))
+        await self._cache._invalidate_all(self._end(failed=kind is not None))

@@ -31,7 +31,9 @@ class Draft:
     `stamp` None asserts that the value is current now; else it was loaded from `started` on, when
     the clock stood at `stamp`. `leased` means that nobody knows whether it was read or written
     since: it is stored as current unless something has happened after `stamp`. `ttl` is in
-    seconds, None for no expiry; `cost` is the load's time in seconds.
+    seconds, None for no expiry; `keep` is how long the value is kept after that; `cost` is the
+    load's time in seconds. With `sliding` each read starts the lifetime anew. `claim` is the nonce
+    of the claim that ends when the value is stored; whoever ends it empties this.
     """
 
     key: str
@@ -41,11 +43,20 @@ class Draft:
     decoded_as: int
     tags: tuple[str, ...]
     ttl: float | None
+    keep: float = 0.0
+    sliding: bool = False
+    etag: str = ""
     stamp: Stamp | None = None
     started: float = 0.0
     cost: float = 0.0
     counter: bool = False
     leased: bool = False
+    claim: str = ""
+
+    @property
+    def window(self) -> float:
+        """The lifetime, if each read starts it anew; else 0."""
+        return self.ttl if self.sliding and self.ttl is not None else 0.0
 
 
 class Mark:

@@ -48,6 +48,8 @@ class Passenger:
 
     def may_have(self, flight: Flight[Any]) -> bool:
         found = flight.found
+        if flight.late_tags and flight.stamp is not None:
+            return self._covers(flight.late_tags, flight.stamp)
         return (
             found is None
             or flight.knew == self._generation

@@ -6,24 +6,28 @@ import copy
 import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Self
 
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
+from armature_cache.claims import Bells, Claim, Holder, LocalClaims
 from armature_cache.clocks.local import LocalClock
 from armature_cache.clocks.replica import Replica, Stamp, Verdict
-from armature_cache.config import check_count
 from armature_cache.engine import Engine
-from armature_cache.entry import Entry
+from armature_cache.entry import UNTOUCHED_PART, Entry, rare_of
 from armature_cache.errors import ConfigError, CounterError
+from armature_cache.events import Hit, Hook
 from armature_cache.loading import Flights
-from armature_cache.options import TTL, resolve_ttl
+from armature_cache.options import TTL, check_count, resolve_ttl
+from armature_cache.policy import DEFAULT_POLICY, LoadPolicy, check_policy
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 
 if TYPE_CHECKING:
+    from armature_cache._runtime.base import Signal
     from armature_cache.clocks.base import Clock
 
 OVERHEAD: Final = 200
@@ -51,8 +55,10 @@ class InMemoryCache(CacheStore):
         max_entries: int = 10_000,
         max_bytes: int | None = None,
         default_ttl: TTL = None,
+        policy: LoadPolicy = DEFAULT_POLICY,
         time: TimeSource = boottime,
     ) -> None:
+        self.policy = check_policy(policy)
         self._engine = Engine(
             max_entries=check_count("max_entries", max_entries),
             max_bytes=None if max_bytes is None else check_count("max_bytes", max_bytes),
@@ -63,7 +69,10 @@ class InMemoryCache(CacheStore):
         self.runtime = ASYNC
         self.counters = Counters()
         self._flights = Flights(self.runtime)
-        self._follow(LocalClock(), math.inf)
+        self._claims: LocalClaims = LocalClaims()
+        self._bells: Bells[str] = Bells()
+        self._listen_to(Hook())
+        self._follow(LocalClock(time), math.inf)
 
     def __repr__(self) -> str:
         return f"<InMemoryCache of {len(self._engine)} entries>"
@@ -82,7 +91,16 @@ class InMemoryCache(CacheStore):
 
     def _follow(self, clock: Clock, bound: float) -> None:
         self.clock, self._replica, self.bound = clock, clock.replica, bound
+        self._follow_peek()
+
+    def _listen_to(self, hook: Hook) -> None:
+        """Tell this hook what happens; while somebody listens, every hit is told."""
+        self.hook = hook
+        hook.when_changed(self._follow_peek)
+
+    def _follow_peek(self) -> None:
         self._peek = self._peeker()  # type: ignore[assignment, method-assign]  # a hit takes no detour
+        self._tell_followers()
 
     # -- residents ---------------------------------------------------------------------------
 
@@ -99,19 +117,40 @@ class InMemoryCache(CacheStore):
                 discard(key, only=entry)
                 return None
             now = time()
-            if now >= entry.dead_at or now - replica.synced_at >= bound:
+            if now >= entry.check_at or now - replica.synced_at >= bound:
                 return None
             entry.visits += 1
             counters.hits += 1
             return entry
 
-        return peek
+        return told(peek, self.hook, "memory") if self.hook.listeners else peek
 
     def _peek(self, key: str) -> Entry | None:
         return self._peeker()(key)
 
+    def _remnant(self, key: str) -> Entry | None:
+        trusted = self.time() - self._replica.synced_at < self.bound
+        return self.remnant(key) if trusted else None
+
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        holder, left = self._claims.take(key, mine, self.time(), life, instead_of=instead_of)
+        stored = self._engine.find(key)
+        return Claim(holder, left, None if stored is None else stored.stamp)
+
+    async def _release(self, key: str, nonce: str) -> None:
+        if self._claims.release(key, nonce):
+            self._bells.ring(key)
+
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        return self._bells.listening(key, self.runtime)
+
     def resident(self, key: str) -> Entry | None:
-        """The entry, if it is valid by what is known of the clock, trusted or not; no count."""
+        """The entry, if it may answer by what is known of the clock, trusted or not; no count."""
+        entry = self.remnant(key)
+        return entry if entry is not None and self.time() < entry.until else None
+
+    def remnant(self, key: str) -> Entry | None:
+        """The same, fresh or stale."""
         entry = self._engine.find(key)
         if entry is None:
             return None
@@ -145,21 +184,32 @@ class InMemoryCache(CacheStore):
     def _fits(self, entry: Entry, want: object) -> bool:
         return True
 
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
         await self.clock.ensure(self.bound, strong=strong)
         now = self.time()
         if now >= self._engine.next_expiry:
             self._engine.expire(now, 64)
         found: dict[str, Entry] = {}
         for key in keys:
-            entry = self.resident(key)
-            if entry is None:
-                self.counters.misses += 1
-            else:
+            entry = self.remnant(key)
+            fresh = entry is not None and now < entry.fresh_until
+            self.counters.hits += fresh
+            self.counters.misses += not fresh
+            if entry is not None and (fresh or stale):
                 entry.visits += 1
-                self.counters.hits += 1
+                self._slide(entry, now)
                 found[key] = entry
         return found
+
+    def _slide(self, entry: Entry, now: float) -> None:
+        """Start the lifetime of a sliding entry anew."""
+        window = entry.more.window
+        if window:
+            entry.fresh_until = entry.until = now + window
+            entry.check_at = now + window * UNTOUCHED_PART
+            self._engine.touch_expiry(entry, now + window)
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         await self.clock.ensure(self.bound)
@@ -172,19 +222,25 @@ class InMemoryCache(CacheStore):
     def entry_of(self, draft: Draft, stamp: Stamp, *, seen: int) -> Entry:
         """The resident form of a draft."""
         now = self.time()
-        return Entry(
+        fresh_until = math.inf if draft.ttl is None else now + draft.ttl
+        entry = Entry(
             draft.key,
             draft.value,
             asof=stamp.asof,
             epoch=stamp.epoch,
             tags=draft.tags,
             created=now,
-            dead_at=math.inf if draft.ttl is None else now + draft.ttl,
+            fresh_until=fresh_until,
+            dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
+            rare=rare_of(draft.cost, draft.window, draft.etag),
             seen=seen,
             type_id=draft.decoded_as,
             no_expiry=draft.ttl is None,
             counter=draft.counter,
         )
+        if draft.window:
+            entry.check_at = now + draft.window * UNTOUCHED_PART
+        return entry
 
     async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
         return [await self._write_one(draft) for draft in drafts]
@@ -201,7 +257,11 @@ class InMemoryCache(CacheStore):
                 return False
             stamp = draft.stamp = Stamp(self._replica.epoch, sequence)
         entry = self.entry_of(draft, stamp, seen=self._replica.last)
-        return self._keep(entry, lambda had: had is None or had.stamp <= entry.stamp)
+        kept = self._keep(entry, lambda had: had is None or had.stamp <= entry.stamp)
+        if draft.claim:
+            nonce, draft.claim = draft.claim, ""
+            await self._release(draft.key, nonce)
+        return kept
 
     def _untouched(self, draft: Draft, lease: Stamp) -> bool:
         """Whether nothing has happened to a draft's key and tags since its lease."""
@@ -256,8 +316,14 @@ class InMemoryCache(CacheStore):
         if entry is None:
             return False
         now = self.time()
+        kept = 0.0 if entry.no_expiry else entry.dead_at - entry.fresh_until
         entry.created, entry.no_expiry = now, ttl is None
-        self._engine.touch_expiry(entry, math.inf if ttl is None else now + ttl)
+        entry.fresh_until = entry.until = math.inf if ttl is None else now + ttl
+        entry.check_at = entry.fresh_until
+        if entry.more.window:
+            entry.rare = rare_of(entry.more.cost, 0.0 if ttl is None else ttl, entry.more.etag)
+            entry.check_at = now + entry.more.window * UNTOUCHED_PART
+        self._engine.touch_expiry(entry, entry.fresh_until + kept)
         return True
 
     async def _increment(
@@ -275,8 +341,7 @@ class InMemoryCache(CacheStore):
             sequence = await self.clock.bump((), (key,))
             entry = self.entry_of(draft, Stamp(self._replica.epoch, sequence), seen=sequence)
             if old is not None:
-                entry.created, entry.dead_at = old.created, old.dead_at
-                entry.no_expiry = old.no_expiry
+                entry.inherit_times(old)
             if self._swap(entry, old):
                 return total
 
@@ -284,7 +349,14 @@ class InMemoryCache(CacheStore):
         """Replace exactly what was read; nothing valid, if nothing was."""
         if old is not None:
             return self._keep(entry, lambda had: had is old)
-        return self._keep(entry, lambda had: had is None or not self._replica.still_valid(had))
+        return self._keep(
+            entry,
+            lambda had: (
+                had is None
+                or not self._replica.still_valid(had)
+                or entry.created >= had.fresh_until
+            ),
+        )
 
     async def _invalidate(self, tags: Sequence[str]) -> None:
         await self.clock.bump(tags)
@@ -328,9 +400,25 @@ class InMemoryCache(CacheStore):
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)
+        twin.__dict__.pop("_followers", None)
         twin.runtime = BLOCKING
         twin._flights = Flights(BLOCKING)
+        self.hook.when_changed(twin._follow_peek)
         return twin
+
+
+def told(
+    peek: Callable[[str], Entry | None], hook: Hook, store: str
+) -> Callable[[str], Entry | None]:
+    """The same function, of whose hits a hook is told."""
+
+    def telling(key: str) -> Entry | None:
+        entry = peek(key)
+        if entry is not None:
+            hook.emit(Hit(key, store))
+        return entry
+
+    return telling
 
 
 def weigh(entry: Entry) -> int:

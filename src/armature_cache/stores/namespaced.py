@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from armature_cache.options import check_namespace
 from armature_cache.stores.wrapper import Wrapper
 
 if TYPE_CHECKING:
+    from armature_cache._runtime.base import Signal
+    from armature_cache.claims import Claim, Holder
     from armature_cache.entry import Entry
     from armature_cache.stores.base import CacheStore
     from armature_cache.stores.draft import Draft
@@ -32,6 +35,9 @@ class NamespacedCache(Wrapper):
         self.path += self._prefix
         del self._peek
 
+    def _follow_peek(self) -> None:
+        """It asks the store within anew at each read."""
+
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         return self.store._tag_paths(self._tags(tags))
 
@@ -52,8 +58,23 @@ class NamespacedCache(Wrapper):
     def _peek(self, key: str) -> Entry | None:
         return self.store._peek(self._prefix + key)
 
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
-        return self._outer(await self.store._fetch(self._inner(keys), want, strong=strong))
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
+        inner = self._inner(keys)
+        return self._outer(await self.store._fetch(inner, want, strong=strong, stale=stale))
+
+    def _remnant(self, key: str) -> Entry | None:
+        return self.store._remnant(self._prefix + key)
+
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        return await self.store._claim(self._prefix + key, mine, life, instead_of=instead_of)
+
+    async def _release(self, key: str, nonce: str) -> None:
+        await self.store._release(self._prefix + key, nonce)
+
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        return self.store._listening(self._prefix + key)
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         skip = len(self._prefix)
@@ -72,7 +93,7 @@ class NamespacedCache(Wrapper):
         within = [self._draft_within(draft) for draft in drafts]
         stored = await self.store._write(within)
         for draft, inner in zip(drafts, within, strict=True):
-            draft.stamp = inner.stamp
+            draft.stamp, draft.claim = inner.stamp, inner.claim
         return stored
 
     async def _add(self, draft: Draft) -> bool:

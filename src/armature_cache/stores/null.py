@@ -5,18 +5,22 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self
 
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
+from armature_cache.claims import Claim, Holder
 from armature_cache.clocks.local import LocalClock
+from armature_cache.events import Hook
 from armature_cache.loading import Flights
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 
 if TYPE_CHECKING:
+    from armature_cache._runtime.base import Signal
     from armature_cache.entry import Entry
 
 
@@ -34,9 +38,10 @@ class NullCache(CacheStore):
     def __init__(self, *, time: TimeSource = boottime) -> None:
         self.time = time
         self.runtime = ASYNC
-        self.clock = LocalClock()
+        self.clock = LocalClock(time)
         self.counters = Counters()
         self._flights = Flights(self.runtime)
+        self.hook = Hook()
 
     def __repr__(self) -> str:
         return "<NullCache>"
@@ -47,9 +52,23 @@ class NullCache(CacheStore):
     def _fits(self, entry: Entry, want: object) -> bool:
         return True
 
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
         self.counters.misses += len(keys)
         return {}
+
+    def _remnant(self, key: str) -> Entry | None:
+        return None
+
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        return Claim(mine, life, None)
+
+    async def _release(self, key: str, nonce: str) -> None:
+        """Nothing to give up: every load runs."""
+
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        return nullcontext(self.runtime.signal())
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         return {}

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import logging
 import math
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from armature_cache.events import BackendFailed, Event, Hook
+from armature_cache.policy import DEFAULT_POLICY, LoadPolicy
 from armature_cache.stores.stats import CacheStats, Counters
 
 if TYPE_CHECKING:
-    from armature_cache._runtime.base import Runtime
+    from armature_cache._runtime.base import Runtime, Signal
     from armature_cache._time import TimeSource
+    from armature_cache.claims import Claim, Holder
     from armature_cache.clocks.base import Clock
     from armature_cache.entry import Entry
+    from armature_cache.loading import Flights
     from armature_cache.stores.draft import Draft, Prepared
 
 logger = logging.getLogger("armature_cache")
 
 COMPLAINT_GAP: Final = 10.0
 """Seconds between two warnings of one store about its shared store."""
+
+
+class Follower(Protocol):
+    """Something that has a store's `_peek` at hand."""
+
+    def _follow_peek(self) -> None: ...
 
 
 class EntryStore(ABC):
@@ -45,6 +57,9 @@ class EntryStore(ABC):
     _complained_at: float = -math.inf
     tolerant: bool = False
     """Whether reads survive a failing shared store as misses."""
+    policy: LoadPolicy = DEFAULT_POLICY
+    hook: Hook
+    _flights: Flights
 
     def _complain(self, what: str, error: Exception) -> None:
         """Log a failure that the caller does not see, at most once in ten seconds."""
@@ -52,6 +67,26 @@ class EntryStore(ABC):
         if now - self._complained_at >= COMPLAINT_GAP:
             self._complained_at = now
             logger.warning("%s: %s", what, error)
+
+    def _followed_by(self, follower: Follower) -> None:
+        """Tell a store or face whenever `_peek` is another function than before."""
+        followers = self.__dict__.setdefault("_followers", weakref.WeakSet())
+        followers.add(follower)
+
+    def _tell_followers(self) -> None:
+        for follower in list(self.__dict__.get("_followers", ())):
+            follower._follow_peek()
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """Note a failure of the shared store that the caller does not see."""
+        self.counters.errors += 1
+        self._complain(what, error)
+        self._tell(BackendFailed(error))
+
+    def _tell(self, event: Event) -> None:
+        """Tell those who listen; where events are many, ask for listeners before making one."""
+        if self.hook.listeners:
+            self.hook.emit(event)
 
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Tags as the clock knows them, with those that this store adds."""
@@ -62,20 +97,43 @@ class EntryStore(ABC):
         """The entry, if it is resident in this process and valid; counts a hit. No I/O."""
 
     @abstractmethod
+    def _remnant(self, key: str) -> Entry | None:
+        """The entry, if it is resident and valid, fresh or stale; no count, no I/O."""
+
+    @abstractmethod
     def _fits(self, entry: Entry, want: object) -> bool:
         """Whether a resident entry is what decoding to this type would give."""
 
     @abstractmethod
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
-        """The valid entries among these keys; counts hits and misses, and promotes.
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
+        """The fresh entries among these keys, with `stale` those past their lifetime, too.
+
+        Counts hits and misses, a stale entry as a miss, and promotes.
 
         The clock is trusted when this returns, by a sync sent within the bound before the call
         or, if `strong`, after its start.
         """
 
     @abstractmethod
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        """Claim the load of a key for `life` seconds, unless it is claimed, but by `instead_of`.
+
+        Raises `BackendError`.
+        """
+
+    @abstractmethod
+    async def _release(self, key: str, nonce: str) -> None:
+        """Give a claim up, and wake those who wait for it; raises `BackendError`."""
+
+    @abstractmethod
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        """A signal that is given, most likely, when the claim of a key is given up."""
+
+    @abstractmethod
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
-        """The valid entries among these keys, without values, counts or promotion."""
+        """The fresh entries among these keys, without values, counts or promotion."""
 
     @abstractmethod
     def _prepare(self, value: object, want: object) -> Prepared:

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Self
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
+from armature_cache.clocks.digest import hardly
 from armature_cache.clocks.hints import Listener
 from armature_cache.clocks.redis import RedisClock
 from armature_cache.clocks.redis_replica import ServerReplica, replica_of
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
 from armature_cache.errors import BackendError, ConfigError, InvalidationError
+from armature_cache.events import Hook
 from armature_cache.loading import Flights
 from armature_cache.redisio import connect
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import checked
+from armature_cache.stores.redis_claims import Claims
 from armature_cache.stores.redis_entries import RedisEntries
 from armature_cache.stores.redis_writes import ClusterWrites, Writes
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
@@ -109,6 +112,7 @@ class RedisCache(RedisEntries):
         self.max_ttl = config.max_ttl
         self.max_load_time = config.max_load_time
         self.counters = Counters()
+        self.hook = Hook()
         self._replica: ServerReplica = replica_of(self._place())
         self._attach(port, runtime)
 
@@ -125,6 +129,7 @@ class RedisCache(RedisEntries):
             time=self.time,
             listener=self._listen(),
         )
+        self._claims = Claims(self.clock, port, self._names, runtime)
         kind = ClusterWrites if self._names.clustered else Writes
         self._writes = kind(
             self.clock,
@@ -133,6 +138,7 @@ class RedisCache(RedisEntries):
             codec=self.codec,
             config=self.config,
             time=self.time,
+            claims=self._claims,
         )
 
     def _listen(self) -> Listener | None:
@@ -182,7 +188,7 @@ class RedisCache(RedisEntries):
         except BackendError as error:
             raise InvalidationError(
                 f"closed with invalidations that were not acknowledged: {error}",
-                tags=tuple(tag for job in owed for tag in job.tags),
+                tags=tuple(hardly(tag) for job in owed for tag in job.tags),
                 keys=tuple(key for job in owed for key in job.keys),
             ) from error
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
 from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
-from armature_cache.entry import Entry
+from armature_cache.entry import Entry, rare_of
 from armature_cache.envelope import Envelope
 from armature_cache.errors import (
     BackendUnavailable,
@@ -24,9 +25,12 @@ from armature_cache.stores.redis_listing import RedisListing
 from armature_cache.stores.redis_writes import Writes
 
 if TYPE_CHECKING:
+    from armature_cache._runtime.base import Signal
+    from armature_cache.claims import Claim, Holder
     from armature_cache.codecs.base import Codec
+    from armature_cache.stores.redis_claims import Claims
 
-_HEAD: Final = 1024
+_LEAST_LEFT: Final = 0.001
 _ATTEMPTS: Final = 16
 
 
@@ -35,11 +39,24 @@ class RedisEntries(RedisListing):
 
     codec: Codec
     _writes: Writes
+    _claims: Claims
 
     # -- reading -----------------------------------------------------------------------------
 
     def _peek(self, key: str) -> Entry | None:
         return None
+
+    def _remnant(self, key: str) -> Entry | None:
+        return None
+
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        return await self._claims.take(key, mine, life, instead_of=instead_of)
+
+    async def _release(self, key: str, nonce: str) -> None:
+        await self._claims.release(key, nonce)
+
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        return self._claims.listening(key)
 
     def _fits(self, entry: Entry, want: object) -> bool:
         wanted = self.codec.type_id(want)
@@ -47,14 +64,20 @@ class RedisEntries(RedisListing):
             return wanted == entry.type_id
         return not isinstance(want, type) or isinstance(entry.value, want)
 
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
+        judged = await self._judged(keys, strong=strong)
+        now = self.time()
         found = {
             entry.key: entry
-            for entry, sealed in await self._judged(keys, strong=strong)
-            if self._decode(entry, sealed, want)
+            for entry, sealed in judged
+            if (stale or now < entry.fresh_until) and self._decode(entry, sealed, want)
         }
-        self.counters.hits += len(found)
-        self.counters.misses += len(keys) - len(found)
+        await self._writes.touch([entry for entry in found.values() if entry.more.window])
+        hits = sum(now < entry.fresh_until for entry in found.values())
+        self.counters.hits += hits
+        self.counters.misses += len(keys) - hits
         return found
 
     async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[tuple[Entry, Envelope]]:
@@ -119,21 +142,33 @@ class RedisEntries(RedisListing):
         )
 
     def _entry(self, key: str, parsed: Envelope, seen: int) -> Entry:
-        replica = self._replica
-        return Entry(
+        ahead = self._replica.server_ahead
+        window = (parsed.dead_at - parsed.created) / 1000 if parsed.sliding else 0.0
+        fresh_until = (parsed.fresh_until - ahead) / 1000
+        dead_at = (parsed.dead_at - ahead) / 1000
+        if window:
+            fresh_until = dead_at = self.time() + window
+        elif parsed.fresh_until == parsed.dead_at:
+            # The server ends it, and has not yet; its clock may seem to be behind.
+            fresh_until = dead_at = max(dead_at, self.time() + _LEAST_LEFT)
+        entry = Entry(
             key,
             None,
             asof=parsed.asof,
             epoch=parsed.epoch,
             tags=parsed.tags,
-            created=(parsed.created - replica.server_ahead) / 1000,
-            dead_at=(parsed.dead_at - replica.server_ahead) / 1000,
+            created=(parsed.created - ahead) / 1000,
+            fresh_until=fresh_until,
+            dead_at=dead_at,
+            rare=rare_of(parsed.cost / 1_000_000, window, parsed.etag),
             seen=seen,
             type_id=parsed.type_id,
             weight=len(parsed.payload),
             no_expiry=parsed.no_expiry,
             counter=parsed.counter,
         )
+        self._replica.soften(entry)
+        return entry
 
     def _decode(self, entry: Entry, parsed: Envelope, want: object) -> bool:
         """Put the decoded value into the entry; False, and counted, if that cannot be done."""
@@ -203,7 +238,7 @@ class RedisEntries(RedisListing):
     async def _add(self, draft: Draft) -> bool:
         for _ in range(_ATTEMPTS):
             stamp, current, _ = await self._look_at(draft.key)
-            if current is not None:
+            if current is not None and self.time() < current[0].fresh_until:
                 return False
             if await self._swap(draft, stamp):
                 return True
@@ -212,12 +247,13 @@ class RedisEntries(RedisListing):
     async def _restamp(self, key: str, ttl: float | None) -> bool:
         for _ in range(_ATTEMPTS):
             stamp, current, known = await self._look_at(key)
-            if current is None:
+            if current is None or self.time() >= current[0].fresh_until:
                 return False
-            _, sealed = current
+            entry, sealed = current
             draft = Draft(
                 key, None, bytes(sealed.payload), sealed.type_id, 0, sealed.tags, ttl,
-                counter=sealed.counter,
+                keep=entry.dead_at - entry.fresh_until, sliding=sealed.sliding,
+                etag=sealed.etag, counter=sealed.counter,
             )  # fmt: skip
             if await self._swap(draft, stamp, known):
                 return True
@@ -231,7 +267,7 @@ class RedisEntries(RedisListing):
             had.append(
                 parsed is not None
                 and not parsed.tombstone
-                and parsed.dead_at > self.time() * 1000 + self._replica.server_behind
+                and (parsed.sliding or parsed.fresh_until > self._now())
                 and self._replica.was_valid(parsed.epoch, parsed.asof, parsed.tags)
             )
         return had
@@ -248,7 +284,7 @@ class RedisEntries(RedisListing):
                 return outcome
             stamp, current, known = await self._look_at(key)
             judged = None if current is None else known
-            if current is None:
+            if current is None or self.time() >= current[0].fresh_until:
                 draft = self._counter(key, delta, ttl, tags)
             elif current[0].counter:
                 outcome = await self._add_to(key, delta, 0, b"", stamp)
@@ -281,7 +317,7 @@ class RedisEntries(RedisListing):
         self._decode(entry, sealed, None)
         if not isinstance(entry.value, int) or isinstance(entry.value, bool):
             raise CounterError(f"the value of {key!r} is not an integer")
-        left = None if entry.no_expiry else max(0.001, entry.dead_at - self.time())
+        left = None if entry.no_expiry else max(0.001, entry.fresh_until - self.time())
         return self._counter(key, entry.value + delta, left, entry.tags)
 
     def _contended(self, key: str) -> BackendUnavailable:

@@ -43,8 +43,21 @@ class RedisListing(CacheStore):
                 if head is not None and not head.tombstone
             ]
             for key, head in await self._sift(sealed):
-                found[key] = self._entry(key, head, 0)
+                entry = self._entry(key, head, 0)
+                if self.time() < entry.fresh_until:
+                    found[key] = entry
+        await self._date_sliding([entry for entry in found.values() if entry.more.window])
         return found
+
+    async def _date_sliding(self, entries: Sequence[Entry]) -> None:
+        """Ask the server when sliding entries end: the header does not say."""
+        if not entries:
+            return
+        commands: list[Command] = [("PTTL", self._names.value(entry.key)) for entry in entries]
+        answer = await self._port.send(commands)
+        now = self.time()
+        for entry, left in zip(entries, checked(answer, self._port.backend), strict=True):
+            entry.fresh_until = entry.until = entry.dead_at = now + max(0, left) / 1000
 
     async def _heads(self, keys: Sequence[str]) -> list[Envelope | None]:
         """The headers of several values; two round trips where tags are long."""

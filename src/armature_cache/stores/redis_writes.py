@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from armature_cache.clocks.redis import RedisClock
     from armature_cache.codecs.base import Codec
     from armature_cache.config import CacheConfig
+    from armature_cache.entry import Entry
     from armature_cache.redisio.names import Names
     from armature_cache.redisio.port import Port
     from armature_cache.stores.draft import Draft
+    from armature_cache.stores.redis_claims import Claims
 
 
 _OVERTAKEN: Final = 0
@@ -40,7 +42,7 @@ class Writes:
 
     def __init__(
         self, clock: RedisClock, port: Port, *, names: Names, codec: Codec, config: CacheConfig,
-        time: TimeSource,
+        time: TimeSource, claims: Claims,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._port = port
@@ -48,17 +50,22 @@ class Writes:
         self._codec = codec
         self._config = config
         self._time = time
+        self._claims = claims
 
     def life(self, draft: Draft) -> int:
-        """The lifetime of a draft on the server, in ms."""
-        ttl = self._config.max_ttl if draft.ttl is None else draft.ttl
-        return max(1, round(ttl * 1000))
+        """How long a draft is kept on the server, in ms."""
+        return max(1, round(min(self._fresh_for(draft) + draft.keep, self._config.max_ttl) * 1000))
+
+    def _fresh_for(self, draft: Draft) -> float:
+        return self._config.max_ttl if draft.ttl is None else draft.ttl
 
     def _seal(self, draft: Draft, stamp: Stamp | None) -> Sealed:
         life = self.life(draft)
         now = int(self._time() * 1000 + self._clock.replica.server_behind)
-        flags = (Flag.NO_EXPIRY if draft.ttl is None else 0) | (
-            Flag.COUNTER if draft.counter else 0
+        flags = (
+            (Flag.NO_EXPIRY if draft.ttl is None else 0)
+            | (Flag.COUNTER if draft.counter else 0)
+            | (Flag.SLIDING if draft.sliding and draft.ttl is not None else 0)
         )
         epoch, asof = stamp or Stamp(0, 0)
         sealed = Envelope(
@@ -66,12 +73,13 @@ class Writes:
             epoch=epoch,
             flags=flags,
             created=now,
-            fresh_until=now + life,
+            fresh_until=now + max(1, round(self._fresh_for(draft) * 1000)),
             dead_at=now + life,
             cost=int(draft.cost * 1_000_000),
             codec=COUNTER_CODE if draft.counter else self._codec.code,
             type_id=draft.type_id,
             tags=draft.tags,
+            etag=draft.etag,
             payload=draft.payload or b"",
         )
         packed = envelope.build(draft.key, sealed)
@@ -79,12 +87,24 @@ class Writes:
 
     async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
         """Store values that were loaded; False for those that came too late."""
-        answer = await self._port.send([self._fill_command(draft) for draft in drafts])
-        outcomes = checked(answer, self._port.backend)
+        claimed = [draft for draft in drafts if draft.claim]
+        answer = await self._port.send([*map(self._fill_command, drafts), *self._endings(claimed)])
+        replies = checked(answer, self._port.backend)
+        outcomes = replies[: len(drafts)]
+        await self._ended(claimed, replies[len(drafts) :])
         for draft, outcome in zip(drafts, outcomes, strict=True):
             if outcome == 0 and draft.stamp is not None:
                 self._clock.suspect(draft.stamp)
         return [outcome == 1 for outcome in outcomes]
+
+    def _endings(self, claimed: Sequence[Draft]) -> list[Command]:
+        """The commands that give up the claims of these drafts, to be sent with their values."""
+        return [self._claims.ending(draft.key, draft.claim) for draft in claimed]
+
+    async def _ended(self, claimed: Sequence[Draft], replies: Sequence[Any]) -> None:
+        for draft in claimed:
+            draft.claim = ""
+        await self._claims.wake([draft.key for draft in claimed], replies)
 
     def _latest(self, draft: Draft) -> int:
         """The moment, in ms of the server, after which a load is too old to be stored."""
@@ -105,6 +125,27 @@ class Writes:
             sealed.packed,
             *draft.tags,
         )
+
+    async def touch(self, entries: Sequence[Entry]) -> None:
+        """Start the lifetimes of sliding entries anew, unless they were replaced meanwhile.
+
+        They are judged by what was known when they were read from then on, so that the clock
+        need not remember for as long as they live.
+        """
+        if not entries:
+            return
+        now = int(self._time() * 1000 + self._clock.replica.server_behind)
+        commands: list[Command] = []
+        for entry in entries:
+            life = max(1, round(entry.more.window * 1000))
+            names = self._names.of_value(entry.key, entry.tags)
+            commands.append(
+                scripts.TOUCH(
+                    names, *entry.stamp, max(entry.asof, entry.seen), life, now + life,
+                    entry.key, *entry.tags,
+                )
+            )  # fmt: skip
+        checked(await self._port.send(commands), self._port.backend)
 
     async def put(self, drafts: Sequence[Draft]) -> list[bool]:
         """Store values as current now, or since their lease; False for an overtaken lease.
@@ -155,8 +196,12 @@ class ClusterWrites(Writes):
 
     async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
         kept = [draft for draft in drafts if self._is_current(draft)]
-        commands = [self._fill_command(draft) for draft in kept]
-        outcomes = await self._clock.placed(commands) if commands else []
+        claimed = [draft for draft in kept if draft.claim]
+        commands = [*map(self._fill_command, kept), *self._endings(claimed)]
+        replies = await self._clock.placed(commands) if commands else []
+        outcomes = replies and replies[: len(kept)]
+        if replies:
+            await self._ended(claimed, replies[len(kept) :])
         stored = {
             id(draft): outcome == 1
             for draft, outcome in zip(kept, outcomes or [0] * len(kept), strict=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, ConfigError, TagsNotSupported
+from armature_cache.events import BackendFailed, Cleared, Deleted, Refused, Stored
 from armature_cache.leases import held
 from armature_cache.options import (
     TTL,
@@ -81,7 +82,7 @@ class SingleMethods(EntryStore):
             except TypeError:
                 check_key(key)
                 raise
-            if entry is not None and (type is None or self._fits(entry, type)):
+            if entry is not None and self._suits(entry, type):
                 leased = held()
                 if leased and self.path + key in leased:
                     leases.withdraw(self.clock.replica, self.path + key)
@@ -111,7 +112,7 @@ class SingleMethods(EntryStore):
     def _left(self, entry: Entry | None) -> float | None:
         if entry is None:
             return None
-        return math.inf if entry.no_expiry else max(0.0, entry.dead_at - self.time())
+        return math.inf if entry.no_expiry else max(0.0, entry.until - self.time())
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -162,6 +163,9 @@ class SingleMethods(EntryStore):
             leases.withdraw(self.clock.replica, self.path + key)
         had = await self._remove(keys)
         self.counters.deletes += sum(had)
+        if self.hook.listeners:
+            for key in keys:
+                self.hook.emit(Deleted(self.path + key))
         return had
 
     async def expire(self, key: str, ttl: TTL) -> bool:
@@ -186,6 +190,7 @@ class SingleMethods(EntryStore):
         """Drop every entry of this namespace and of those within it; never the whole server."""
         leases.withdraw_all(self.clock.replica)
         await self._restart()
+        self._tell(Cleared())
 
     # -- the clock ---------------------------------------------------------------------------
 
@@ -201,8 +206,8 @@ class SingleMethods(EntryStore):
         """Bring the clock up to date, if the shared store can be reached; whether it could."""
         try:
             await self.clock.ensure(self.bound, strong=strong)
-        except BackendError:
-            self.counters.errors += 1
+        except BackendError as error:
+            self._failed("the clock of the shared store could not be read", error)
             return False
         return True
 
@@ -213,6 +218,9 @@ class SingleMethods(EntryStore):
         return replica.stamp()
 
     # -- checks ------------------------------------------------------------------------------
+
+    def _suits(self, entry: Entry, want: object) -> bool:
+        return want is None or self._fits(entry, want)
 
     def _lifetime(self, ttl: TTL | Unset) -> float | None:
         if ttl is UNSET:
@@ -264,16 +272,22 @@ class SingleMethods(EntryStore):
             late = now - draft.started > self.max_load_time
             if stamp is not None and not draft.leased and (late or stamp.epoch != replica.epoch):
                 self.counters.refused += 1
+                self._tell(Refused(self.path + draft.key))
             else:
                 kept.append(draft)
         if not kept:
             return
         try:
             stored = await self._write(kept)
-        except BackendError:
+        except BackendError as error:
             self.counters.errors += 1
+            self._tell(BackendFailed(error))
             if not self.tolerant or any(draft.stamp is None for draft in kept):
                 raise
             return
         self.counters.sets += sum(stored)
         self.counters.refused += len(stored) - sum(stored)
+        if self.hook.listeners:
+            for draft, done in zip(kept, stored, strict=True):
+                path = self.path + draft.key
+                self.hook.emit(Stored(path) if done else Refused(path))

@@ -23,8 +23,10 @@ class Counters:
         "loads",
         "misses",
         "refused",
+        "renewals",
         "sets",
         "stale_served",
+        "timeouts",
         "undecodable",
     )
 
@@ -40,6 +42,8 @@ class Counters:
     deletes: int
     invalidations: int
     refused: int
+    renewals: int
+    timeouts: int
     born_stale: int
     undecodable: int
     stale_served: int
@@ -51,14 +55,15 @@ class CacheStats:
     """The counts of a store since it was made.
 
     `hits` and `misses` are reads answered and not answered by this store. `loads` and
-    `load_errors` count loaders run and failed, `sets` values stored, `refused` fills that came
-    too late, `born_stale` those that were dead when they arrived, `undecodable` stored bytes that
-    made a miss, `errors` failures of the shared store, `stale_served` reads answered beyond trust
-    by `on_l2_down="serve_stale"`, `syncs` readings of the shared store's clock in this process,
-    `pending_invalidations` tags and keys that it has not acknowledged yet. `entries` and `weight`
-    (bytes, where they are counted) are what is resident now, `evictions` and `expirations` what
-    left. `coherence` says how this process keeps up with a shared clock. `tiers` are the tiers'
-    own, L1 first.
+    `load_errors` count loaders run and failed, `renewals` loads begun in the background, `timeouts`
+    callers who stopped waiting for a load, `sets` values stored, `refused` fills that came too
+    late, `born_stale` those that were dead when they arrived, `undecodable` stored bytes that made
+    a miss, `errors` failures of the shared store, `stale_served` reads answered past the lifetime
+    by a `LoadPolicy`, or beyond trust by `on_l2_down="serve_stale"`, `syncs` readings of the shared
+    store's clock in this process, `pending_invalidations` tags and keys that it has not
+    acknowledged yet. `entries` and `weight` (bytes, where they are counted) are what is resident
+    now, `evictions` and `expirations` what left. `coherence` says how this process keeps up with a
+    shared clock. `tiers` are the tiers' own, L1 first.
     """
 
     name: str
@@ -70,6 +75,8 @@ class CacheStats:
     deletes: int = 0
     invalidations: int = 0
     refused: int = 0
+    renewals: int = 0
+    timeouts: int = 0
     born_stale: int = 0
     undecodable: int = 0
     stale_served: int = 0

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
-from armature_cache.config import check_seconds
-from armature_cache.options import TTL, check_key, check_tag, check_tags
+from armature_cache.clocks.digest import hardly, softly
+from armature_cache.events import Invalidated
+from armature_cache.options import TTL, check_key, check_seconds, check_tag, check_tags
 from armature_cache.stores import deferral
 from armature_cache.stores.namespaced import NamespacedCache
 from armature_cache.stores.repeats import Repeats
@@ -44,11 +45,18 @@ class TaggedCache(Wrapper):
         await self.set(key, value, tags=tags, ttl=ttl, as_of=as_of, type=type)
 
     async def invalidate_tag(
-        self, tag: str, *, wait: bool = False, again_after: float | None = None
+        self,
+        tag: str,
+        *,
+        soft: bool = False,
+        wait: bool = False,
+        again_after: float | None = None,
     ) -> None:
         """Invalidate every entry that carries this tag, in every process.
 
-        Here at once, elsewhere within the staleness bound after this returns. `wait=True` returns
+        Here at once, elsewhere within the staleness bound after this returns. `soft=True` makes
+        the entries stale instead: they are misses, too, but for those who load with `stale_for` or
+        `stale_while_revalidate`, for that long from now on. `wait=True` returns
         only when no process can serve the old entries any more: after the largest bound that any
         process has declared. `again_after` repeats the invalidation in the background after so
         many seconds, for loads that read from a lagging database replica meanwhile; it is sent at
@@ -57,29 +65,45 @@ class TaggedCache(Wrapper):
         Raises `InvalidationError` when the shared store did not acknowledge; the tag is dead in
         this process then, and is sent again with the next contact.
         """
-        await self._invalidate_all((check_tag(tag),), wait=wait, again_after=again_after)
+        await self.invalidate_tags(check_tag(tag), soft=soft, wait=wait, again_after=again_after)
 
     async def invalidate_tags(
-        self, tags: str | Iterable[str], *, wait: bool = False, again_after: float | None = None
+        self,
+        tags: str | Iterable[str],
+        *,
+        soft: bool = False,
+        wait: bool = False,
+        again_after: float | None = None,
     ) -> None:
         """Invalidate every entry that carries any of these tags; see `invalidate_tag`."""
-        named = check_tags(tags)
-        if named:
-            await self._invalidate_all(named, wait=wait, again_after=again_after)
+        names = check_tags(tags)
+        if soft:
+            names = tuple(map(softly, names))
+        delay = None if again_after is None else check_seconds("again_after", again_after)
+        await self._invalidate_all(names, wait=wait, delay=delay)
 
     async def _invalidate_all(
-        self, tags: tuple[str, ...], *, wait: bool, again_after: float | None
+        self, names: tuple[str, ...], *, wait: bool = False, delay: float | None = None
     ) -> None:
-        delay = None if again_after is None else check_seconds("again_after", again_after)
-        if deferral.defer(self, tags):
+        """Invalidate tags by the names that the clock has for them, or leave them to a block."""
+        if not names or deferral.defer(self, names):
             return
         leases.withdraw_all(self.clock.replica)
-        self.counters.invalidations += len(tags)
+        self.counters.invalidations += len(names)
         if delay is not None:
-            self._repeats.schedule(delay, tags)
-        await self._invalidate(tags)
+            self._repeats.schedule(delay, names)
+        await self._invalidate(names)
+        self._tell_invalidated(names)
         if wait:
             await self.clock.settle()
+
+    def _tell_invalidated(self, names: tuple[str, ...]) -> None:
+        if not self.hook.listeners:
+            return
+        for soft in (False, True):
+            tags = tuple(hardly(name) for name in names if (hardly(name) != name) is soft)
+            if tags:
+                self.hook.emit(Invalidated(tags, soft))
 
     def deferred_invalidation(self) -> deferral.Deferral:
         """Hold back invalidations of tags until the block ends; none are sent after an exception.

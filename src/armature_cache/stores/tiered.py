@@ -6,12 +6,14 @@ import copy
 import dataclasses
 import math
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar, get_args
 
-from armature_cache.config import DEFAULT_STALENESS_BOUND, check_bound, check_seconds
-from armature_cache.entry import Entry
+from armature_cache.config import DEFAULT_STALENESS_BOUND, check_bound
+from armature_cache.entry import UNTOUCHED_PART, Entry, rare_of
 from armature_cache.errors import BackendError, BackendUnavailable, ConfigError
 from armature_cache.loading import Flights
+from armature_cache.options import check_seconds
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.memory import InMemoryCache
@@ -20,7 +22,9 @@ from armature_cache.stores.stats import CacheStats, Counters, snapshot
 from armature_cache.stores.tagged import TaggedCache
 
 if TYPE_CHECKING:
+    from armature_cache._runtime.base import Signal
     from armature_cache._time import TimeSource
+    from armature_cache.claims import Claim, Holder
 
 T = TypeVar("T")
 OnL2Down = Literal["load", "serve_stale", "raise"]
@@ -96,6 +100,7 @@ class TieredCache(CacheStore):
         if l1 is l2 or self._near is l2:
             raise ConfigError("l1 and l2 are the same store", field="l1")
         self.counters = Counters()
+        self.policy = l2.policy
         self._use_l1 = config.enable_l1 and self._near is not None
         self._arrange()
 
@@ -115,8 +120,18 @@ class TieredCache(CacheStore):
         self.tolerant = config.on_l2_down != "raise"
         self._flights = Flights(self.runtime)
         self._outage = _Outage(self.time)
-        nearest = near if self._use_l1 and near is not None else far
-        self._peek = nearest._peek  # type: ignore[method-assign]  # a hit takes no detour
+        self.hook = source.hook
+        if near is not None and near.hook is not self.hook:
+            near._listen_to(self.hook)
+        self._nearest()._followed_by(self)
+        self._follow_peek()
+
+    def _nearest(self) -> CacheStore:
+        return self._near if self._use_l1 and self._near is not None else self._far
+
+    def _follow_peek(self) -> None:
+        self._peek = self._nearest()._peek  # type: ignore[method-assign]  # a hit takes no detour
+        self._tell_followers()
 
     def _adopt(self) -> None:
         if self._near is None or not self._use_l1:
@@ -131,8 +146,19 @@ class TieredCache(CacheStore):
     # -- reading -----------------------------------------------------------------------------
 
     def _peek(self, key: str) -> Entry | None:
-        nearest = self._near if self._use_l1 and self._near is not None else self._far
-        return nearest._peek(key)
+        return self._nearest()._peek(key)
+
+    def _remnant(self, key: str) -> Entry | None:
+        return self._nearest()._remnant(key)
+
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        return await self._source()._claim(key, mine, life, instead_of=instead_of)
+
+    async def _release(self, key: str, nonce: str) -> None:
+        await self._source()._release(key, nonce)
+
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        return self._source()._listening(key)
 
     def _fits(self, entry: Entry, want: object) -> bool:
         return self._source()._fits(entry, want)
@@ -143,34 +169,47 @@ class TieredCache(CacheStore):
             return self._far
         return self._near
 
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
         if not self.config.enable_l2:
-            return await self._source()._fetch(keys, want, strong=strong)
+            return await self._source()._fetch(keys, want, strong=strong, stale=stale)
         try:
             self._outage.check()
-            found = await self._fetch_trusted(keys, want, strong=strong)
+            found = await self._fetch_trusted(keys, want, strong=strong, stale=stale)
         except BackendError as error:
             self._outage.failed()
             if self.config.on_l2_down == "raise":
                 raise
-            self.counters.errors += 1
-            self._complain("L2 failed, reads do without it", error)
-            return {} if strong or not self._use_l1 else self._stale(keys, want)
+            self._failed("L2 failed, reads do without it", error)
+            return {} if strong or not self._use_l1 else self._untrusted(keys, want)
         self._outage.over()
         return found
 
     async def _fetch_trusted(
-        self, keys: Sequence[str], want: object, *, strong: bool
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
     ) -> dict[str, Entry]:
         found = await self._fetch_near(keys, want, strong=strong)
         rest = [key for key in keys if key not in found]
         if rest:
-            fetched = await self._far._fetch(rest, want, strong=strong)
+            fetched = await self._far._fetch(rest, want, strong=strong, stale=stale)
             if self._use_l1 and self.config.promote_to_l1:
-                for entry in fetched.values():
-                    self._promote(entry)
+                fetched = {key: self._promote(entry) for key, entry in fetched.items()}
             found |= fetched
+            if stale and len(found) < len(keys):
+                found |= self._left_over([key for key in rest if key not in fetched], want)
         return found
+
+    def _left_over(self, keys: Sequence[str], want: object) -> dict[str, Entry]:
+        """What L1 still has of keys that L2 has lost: stale from the end of its own part on."""
+        near = self._near
+        if near is None or not self._use_l1:
+            return {}
+        found = {key: self._fitting(near.remnant(key), want) for key in keys}
+        left = {key: entry for key, entry in found.items() if entry is not None}
+        for entry in left.values():
+            entry.soften(entry.until)
+        return left
 
     async def _fetch_near(
         self, keys: Sequence[str], want: object, *, strong: bool
@@ -192,10 +231,12 @@ class TieredCache(CacheStore):
         return found
 
     def _resident(self, near: InMemoryCache, key: str, want: object) -> Entry | None:
-        entry = near.resident(key)
+        return self._fitting(near.resident(key), want)
+
+    def _fitting(self, entry: Entry | None, want: object) -> Entry | None:
         return entry if entry is not None and (want is None or self._fits(entry, want)) else None
 
-    def _stale(self, keys: Sequence[str], want: object) -> dict[str, Entry]:
+    def _untrusted(self, keys: Sequence[str], want: object) -> dict[str, Entry]:
         """What the policy lets L1 serve while L2 cannot be asked."""
         near, config = self._near, self.config
         age = self.time() - self.clock.replica.synced_at
@@ -205,38 +246,47 @@ class TieredCache(CacheStore):
             or age > self.bound + config.serve_stale_for
         ):
             return {}
-        found = {key: self._resident(near, key, want) for key in keys}
+        found = {key: self._fitting(near.remnant(key), want) for key in keys}
         served = {key: entry for key, entry in found.items() if entry is not None}
         self.counters.stale_served += len(served)
         return served
 
-    def _promote(self, entry: Entry) -> None:
-        """Copy an L2 hit to L1, for its part of the lifetime and never beyond L2's end."""
-        if entry.counter:
-            return
-        now = self.time()
-        part = (entry.dead_at - entry.created) * self.config.l1_ttl_fraction
-        self._hold(entry, min(entry.dead_at, now + part), entry.seen)
-
-    def _hold(self, entry: Entry, dead_at: float, seen: int) -> None:
+    def _promote(self, entry: Entry) -> Entry:
+        """Copy an L2 hit to L1; the copy, where it was kept."""
         near = self._near
-        if near is None or dead_at <= self.time():
-            return
-        near.hold(
-            Entry(
-                entry.key,
-                entry.value,
-                asof=entry.asof,
-                epoch=entry.epoch,
-                tags=entry.tags,
-                created=entry.created,
-                dead_at=dead_at,
-                seen=seen,
-                type_id=entry.type_id,
-                weight=entry.weight,
-                no_expiry=entry.no_expiry,
-            ),
+        if near is None or entry.counter:
+            return entry
+        copied = self._copied(entry, self.time())
+        return copied if copied.dead_at > self.time() and near.hold(copied) else entry
+
+    def _copied(self, entry: Entry, now: float) -> Entry:
+        """An L2 entry for L1: for its part of the lifetime, and never beyond L2's end.
+
+        The copy of a sliding entry ends early, for L2 has to learn that it is read.
+        """
+        part = (entry.fresh_until - entry.created) * self.config.l1_ttl_fraction
+        if entry.more.window:
+            part = min(part, entry.more.window * UNTOUCHED_PART)
+        until = min(entry.fresh_until, now + part)
+        kept = entry.dead_at - entry.fresh_until if entry.dead_at > entry.fresh_until else 0.0
+        dead_at = min(entry.dead_at, max(until, now) + kept) if kept else until
+        copied = Entry(
+            entry.key,
+            entry.value,
+            asof=entry.asof,
+            epoch=entry.epoch,
+            tags=entry.tags,
+            created=entry.created,
+            fresh_until=entry.fresh_until,
+            dead_at=dead_at,
+            rare=entry.rare,
+            seen=entry.seen,
+            type_id=entry.type_id,
+            weight=entry.weight,
+            no_expiry=entry.no_expiry,
         )
+        copied.check_at = copied.until = until
+        return copied
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         try:
@@ -244,8 +294,7 @@ class TieredCache(CacheStore):
         except BackendError as error:
             if not self.tolerant:
                 raise
-            self.counters.errors += 1
-            self._complain("L2 failed, reads do without it", error)
+            self._failed("L2 failed, reads do without it", error)
             return {}
 
     # -- writing -----------------------------------------------------------------------------
@@ -279,19 +328,24 @@ class TieredCache(CacheStore):
         epoch, asof = draft.stamp
         now = self.time()
         ttl = self._far.max_ttl if draft.ttl is None else draft.ttl
-        entry = Entry(
-            draft.key,
-            draft.value,
-            asof=asof,
-            epoch=epoch,
-            tags=draft.tags,
-            created=now,
-            type_id=draft.decoded_as,
-            weight=len(draft.payload or b""),
-            no_expiry=draft.ttl is None,
+        fresh_until = math.inf if ttl is None else now + ttl
+        self._promote(
+            Entry(
+                draft.key,
+                draft.value,
+                asof=asof,
+                epoch=epoch,
+                tags=draft.tags,
+                created=now,
+                fresh_until=fresh_until,
+                dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
+                rare=rare_of(draft.cost, draft.window, draft.etag),
+                seen=asof,
+                type_id=draft.decoded_as,
+                weight=len(draft.payload or b""),
+                no_expiry=draft.ttl is None,
+            )
         )
-        part = math.inf if ttl is None else ttl * self.config.l1_ttl_fraction
-        self._hold(entry, now + part, asof)
 
     async def _add(self, draft: Draft) -> bool:
         added = await self._source()._add(draft)
@@ -367,6 +421,7 @@ class TieredCache(CacheStore):
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)
+        twin.__dict__.pop("_followers", None)
         twin._far = self._far._blocking()
         if self._near is not None:
             twin._near = self._near._blocking()

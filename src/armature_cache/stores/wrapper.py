@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Self
 
 from armature_cache.errors import ConfigError
 from armature_cache.stores.base import CacheStore
 
 if TYPE_CHECKING:
+    from armature_cache._runtime.base import Signal
+    from armature_cache.claims import Claim, Holder
     from armature_cache.entry import Entry
     from armature_cache.stores.draft import Draft, Prepared
     from armature_cache.stores.stats import CacheStats
@@ -27,6 +30,7 @@ class Wrapper(CacheStore):
                 field="store",
             )
         self.store = store
+        self.policy = store.policy
         self._wrap()
 
     def _follow(self) -> None:
@@ -40,8 +44,13 @@ class Wrapper(CacheStore):
         self.default_ttl, self.max_ttl = store.default_ttl, store.max_ttl
         self.max_load_time = store.max_load_time
         self.supports_tags, self.tolerant = store.supports_tags, store.tolerant
-        self.path, self._flights = store.path, store._flights
+        self.path, self._flights, self.hook = store.path, store._flights, store.hook
+        store._followed_by(self)
         self._peek = store._peek  # type: ignore[method-assign]  # a hit takes no detour
+
+    def _follow_peek(self) -> None:
+        self._peek = self.store._peek  # type: ignore[method-assign]
+        self._tell_followers()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.store!r}>"
@@ -55,8 +64,22 @@ class Wrapper(CacheStore):
     def _fits(self, entry: Entry, want: object) -> bool:
         return self.store._fits(entry, want)
 
-    async def _fetch(self, keys: Sequence[str], want: object, *, strong: bool) -> dict[str, Entry]:
-        return await self.store._fetch(keys, want, strong=strong)
+    async def _fetch(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
+    ) -> dict[str, Entry]:
+        return await self.store._fetch(keys, want, strong=strong, stale=stale)
+
+    def _remnant(self, key: str) -> Entry | None:
+        return self.store._remnant(key)
+
+    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
+        return await self.store._claim(key, mine, life, instead_of=instead_of)
+
+    async def _release(self, key: str, nonce: str) -> None:
+        await self.store._release(key, nonce)
+
+    def _listening(self, key: str) -> AbstractContextManager[Signal]:
+        return self.store._listening(key)
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         return await self.store._probe(keys)
@@ -107,6 +130,7 @@ class Wrapper(CacheStore):
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)
+        twin.__dict__.pop("_followers", None)
         twin.store = self.store._blocking()
         twin._wrap()
         return twin

@@ -1,18 +1,33 @@
 """The Lua scripts of the coherence protocol."""
 
 from armature_cache.redisio.scripts.clock import BUMP, CHECK, OFFER, SET, SYNC
-from armature_cache.redisio.scripts.values import BURY, FILL, INCREMENT, PLACE, PRUNE, SAME
+from armature_cache.redisio.scripts.values import (
+    BURY,
+    CLAIM,
+    FILL,
+    INCREMENT,
+    PLACE,
+    PRUNE,
+    RELEASE,
+    SAME,
+    TOUCH,
+    WAKE,
+)
 
 __all__ = [
     "BUMP",
     "BURY",
     "CHECK",
+    "CLAIM",
     "FILL",
     "INCREMENT",
     "OFFER",
     "PLACE",
     "PRUNE",
+    "RELEASE",
     "SAME",
     "SET",
     "SYNC",
+    "TOUCH",
+    "WAKE",
 ]

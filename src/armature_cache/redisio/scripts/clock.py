@@ -125,7 +125,7 @@ SET: Final = Script(
     + """
 -- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 expected header ('' absent,
 -- '*' any), 11 life in ms, 12 dead_at in ms, 13 key, 14 key digest, 15 envelope, 16 number of
--- tag digests if what stands must be valid, else -1, tag digests..., tags...
+-- digests and soft marks if what stands must be valid, else -1, these..., tags...
 if ARGV[10] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, 75) ~= ARGV[10] then
   return {'CHANGED'}
 end
@@ -162,11 +162,11 @@ OFFER: Final = Script(
     + """
 -- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 epoch and 11 asof of the
 -- lease, 12 life in ms, 13 dead_at in ms, 14 key, 15 key digest, 16 envelope, 17 tombstone,
--- 18 its life in ms, then for each tag its digest, then the tags
+-- 18 its life in ms, then for each tag its digest and its soft mark, then the tags
 local s = begin()
 if not s then return {'RESYNC'} end
 local asof, count = tonumber(ARGV[11]), #KEYS - 4
-local clean = untouched(s, ARGV[10], asof, ARGV[15], 19, count)
+local clean = untouched(s, ARGV[10], asof, ARGV[15], 19, 2 * count)
 local stored, epoch, _, flags = read_stamp(KEYS[3])
 if stored and (epoch > tonumber(s.E) or (epoch == tonumber(s.E) and stored > asof)) then
   clean = false
@@ -180,14 +180,14 @@ end
 if not clean and stored and epoch == tonumber(s.E) and stored > asof then
   if flags % 2 == 1 then return done(0) end
   if same(redis.call('GET', KEYS[3]), ARGV[16])
-    and untouched(s, s.E, stored, ARGV[15], 19, count) then
+    and untouched(s, s.E, stored, ARGV[15], 19, 2 * count) then
     return done(2)
   end
 end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[15])
 if clean then
   redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[12])
-  index(KEYS[4], 5, ARGV, 19 + count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
+  index(KEYS[4], 5, ARGV, 19 + 2 * count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
 else
   redis.call('SET', KEYS[3], stamped(ARGV[17], s.q, tonumber(s.E)), 'PX', ARGV[18])
 end
@@ -208,8 +208,8 @@ CHECK: Final = Script(
     + BUMPING
     + UNTOUCHED
     + """
--- KEYS clock, key clock; ARGV common, 10 epoch and 11 asof of the lease, 12 key digest, digests of
--- tags...
+-- KEYS clock, key clock; ARGV common, 10 epoch and 11 asof of the lease, 12 key digest, digests and
+-- soft marks of tags...
 local s = begin()
 if not s then return {'RESYNC'} end
 local clean = untouched(s, ARGV[10], tonumber(ARGV[11]), ARGV[12], 13, #ARGV - 12)

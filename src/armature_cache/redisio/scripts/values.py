@@ -63,6 +63,23 @@ return 1
 )
 """Store a value in a cluster, where the clock is elsewhere: refused below a higher stamp."""
 
+TOUCH: Final = Script(
+    PRELUDE
+    + DROPPING
+    + INDEXING
+    + """
+-- KEYS value, registry, indexes...; ARGV 1 epoch and 2 asof of the entry, 3 its new asof, 4 life in
+-- ms, 5 dead_at in ms, 6 key, tags...
+local asof, epoch = read_stamp(KEYS[1])
+if not asof or epoch ~= tonumber(ARGV[1]) or asof ~= tonumber(ARGV[2]) then return 0 end
+redis.call('SETRANGE', KEYS[1], 4, stamp(tonumber(ARGV[3]), epoch))
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+index(KEYS[2], 3, ARGV, 7, #KEYS - 2, ARGV[6], ARGV[5], digits(micros() / 1000))
+return 1
+"""
+)
+"""Start the lifetime of a sliding entry anew, and note as of when it was found valid."""
+
 SAME: Final = Script(
     PRELUDE
     + """
@@ -120,6 +137,42 @@ return {1, text}
 """
 )
 """Add to a counter in place, keeping its stamp and its lifetime."""
+
+WAKE: Final = b"w:"
+"""What the channel's messages begin with that name, by its digest, a key whose claim has ended."""
+
+CLAIM: Final = Script(
+    PRELUDE
+    + """
+-- KEYS claim, value; ARGV nonce|epoch|asof, life in ms, nonce that may be replaced
+local held = redis.call('GET', KEYS[1])
+local asof, epoch = read_stamp(KEYS[2])
+local stored = {epoch and digits(epoch) or '', asof and digits(asof) or ''}
+if not held or (ARGV[3] ~= '' and string.sub(held, 1, #ARGV[3] + 1) == ARGV[3] .. '|') then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return {ARGV[1], ARGV[2], stored[1], stored[2]}
+end
+if string.sub(held, -1) ~= '+' then
+  held = held .. '+'
+  redis.call('SET', KEYS[1], held, 'KEEPTTL')
+end
+return {string.sub(held, 1, -2), redis.call('PTTL', KEYS[1]), stored[1], stored[2]}
+"""
+)
+"""Claim the load of a key, or else leave word that somebody waits for it."""
+
+RELEASE: Final = Script(
+    """
+-- KEYS claim; ARGV nonce, channel ('' for none), message
+local held = redis.call('GET', KEYS[1])
+if not held or string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. '|' then return 0 end
+redis.call('DEL', KEYS[1])
+if string.sub(held, -1) ~= '+' then return 1 end
+if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+return 2
+"""
+)
+"""Give a claim up; 2 if somebody waits for it, who is told by this where there is a channel."""
 
 PRUNE: Final = Script(
     """

@@ -1,0 +1,121 @@
+"""Claims: who loads a key, among processes and among the loops and threads of one.
+
+A claim makes it likely that a key is loaded once. Nothing relies on it: it ends by itself when its
+holder dies, and whoever loses patience loads all the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from armature_cache import _forking
+
+if TYPE_CHECKING:
+    from armature_cache._runtime.base import Runtime, Signal
+
+K = TypeVar("K")
+
+
+class Holder(NamedTuple):
+    """Who claims a load: by a nonce, and the epoch and asof that he knew then."""
+
+    nonce: str
+    epoch: int
+    asof: int
+
+
+class Claim(NamedTuple):
+    """The answer to one who wants to load a key.
+
+    `holder` is whoever may load it, for `left` seconds. `stored` is the stamp, epoch and asof, of
+    what is stored under the key now, None for nothing.
+    """
+
+    holder: Holder
+    left: float
+    stored: tuple[int, int] | None
+
+
+class Bells(Generic[K]):
+    """Wakes those who wait for a name, in whichever thread or loop they are."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[K, set[Signal]] = {}
+        self._lock = threading.Lock()
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        """What may not be held while the process forks."""
+        return (self._lock,)
+
+    def after_fork(self) -> None:
+        """Nobody waits in a child."""
+        self._waiting.clear()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @contextmanager
+    def listening(self, name: K, runtime: Runtime) -> Iterator[Signal]:
+        """A signal that is given when the name's bell is rung within the block."""
+        signal = runtime.signal()
+        with self._lock:
+            self._waiting.setdefault(name, set()).add(signal)
+        try:
+            yield signal
+        finally:
+            with self._lock:
+                waiting = self._waiting.get(name)
+                if waiting is not None:
+                    waiting.discard(signal)
+                    if not waiting:
+                        del self._waiting[name]
+
+    def ring(self, name: K) -> None:
+        """Wake all who wait for a name."""
+        with self._lock:
+            signals = list(self._waiting.get(name, ()))
+        for signal in signals:
+            signal.give()
+
+
+class LocalClaims:
+    """The claims of a cache that lives in this process."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Holder, float]] = {}
+        self._lock = threading.Lock()
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        """What may not be held while the process forks."""
+        return (self._lock,)
+
+    def after_fork(self) -> None:
+        """No load of the parent's is under way in a child."""
+        self._held.clear()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def take(
+        self, key: str, mine: Holder, now: float, life: float, *, instead_of: str = ""
+    ) -> tuple[Holder, float]:
+        """Who holds the claim of a key from now on, and for how long."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or held[1] <= now or held[0].nonce == instead_of:
+                held = self._held[key] = mine, now + life
+            return held[0], held[1] - now
+
+    def release(self, key: str, nonce: str) -> bool:
+        """Give a claim up; whether it was held."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or held[0].nonce != nonce:
+                return False
+            del self._held[key]
+            return True
