@@ -11,12 +11,14 @@ class Rare(NamedTuple):
     """What few entries have.
 
     `cost` is how many seconds the load took. `window` is the lifetime of an entry if each read
-    starts it anew, else 0. `etag` is what the loader said of the value's version.
+    starts it anew, else 0. `etag` is what the loader said of the value's version. `softened_at` is
+    when it became stale although its lifetime was not over.
     """
 
     cost: float = 0.0
     window: float = 0.0
     etag: str = ""
+    softened_at: float = math.inf
 
 
 NOTHING_RARE: Final = Rare()
@@ -112,11 +114,15 @@ class Entry:
         return self.rare or NOTHING_RARE
 
     def soften(self, moment: float) -> None:
-        """Be stale from a moment on, at the latest."""
-        if moment < self.fresh_until:
-            self.fresh_until = moment
-            self.until = min(self.until, moment)
-            self.check_at = min(self.check_at, moment)
+        """Be stale from now on, which counts from a moment on."""
+        since = min(moment, self.stale_since)
+        self.rare = self.more._replace(softened_at=since)
+        self.check_at = self.until = self.fresh_until = -math.inf
+
+    @property
+    def stale_since(self) -> float:
+        """When it is stale, or from when on that counts."""
+        return self.fresh_until if self.fresh_until > -math.inf else self.more.softened_at
 
     def inherit_times(self, other: Entry) -> None:
         """Have the lifetime of another entry."""

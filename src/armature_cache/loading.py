@@ -186,9 +186,13 @@ class Flights:
                 return outcome
 
     async def join(self, key: str, caller: Caller, patience: Patience) -> Outcome[Any] | None:
-        """The outcome of the load under way, if there is one that will do for the caller."""
+        """The outcome of the load under way, if there is one that will do for the caller.
+
+        Not that of one in the background: there is something better to return than its error.
+        """
         slot = self._slot(key)
-        if self._open(slot) is None:
+        flight = self._open(slot)
+        if flight is None or flight.launched:
             return None
         await caller.catch_up()
         flight = self._open(slot)
@@ -215,7 +219,7 @@ class Flights:
         """Cancel the loads of this scope that nobody waits for, where that can be done."""
         scope = self._runtime.scope()
         for (_, place, _), flight in list(self._table.items()):
-            if place == scope and flight.launched:
+            if place == scope:
                 flight.shared.cancel()
 
     def _is_circular(self, slot: _Slot) -> bool:

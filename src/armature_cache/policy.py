@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import (
@@ -18,9 +18,6 @@ from armature_cache.errors import (
     LoadTimeout,
 )
 from armature_cache.options import TTL, check_seconds, resolve_ttl
-
-if TYPE_CHECKING:
-    from armature_cache.entry import Entry
 
 ErrorTest = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool]
 """Which errors of a loader count: a class, several, or a function that says so of one."""
@@ -166,15 +163,15 @@ class LoadPolicy:
             return ttl
         return max(1, round(ttl * (1 - self.jitter * draw) * 1000)) / 1000
 
-    def renew_at(self, entry: Entry, draw: float) -> float:
-        """When a hit is to start a load in the background; `draw` is random, 0 excluded."""
-        end, cost = entry.fresh_until, entry.more.cost
-        moment = math.inf
-        if self.refresh_after is not None and end < math.inf:
-            moment = entry.created + (end - entry.created) * self.refresh_after
-        if self.early_refresh:
-            moment = min(moment, end + cost * self.early_refresh * math.log(draw))
-        return moment
+    def renew_after(self, ttl: float, cost: float, draw: float) -> float:
+        """How many seconds into a lifetime a hit is to start a load in the background.
+
+        `cost` is how long the last load took, in seconds; `draw` is random, 0 excluded.
+        """
+        early = ttl + cost * self.early_refresh * math.log(draw) if self.early_refresh else math.inf
+        if self.refresh_after is None or ttl == math.inf:
+            return early
+        return min(early, ttl * self.refresh_after)
 
     def forgives(self, error: Exception) -> bool:
         """Whether an error of a load may be answered by something else.

@@ -88,6 +88,17 @@ class Kit:
 
         await eventually(gone, f"expiry of {key!r}")
 
+    async def expired_unread(self, cache: Face, key: str, ttl: float) -> None:
+        """Let the lifetime of a key end that a read would prolong."""
+        if not self.stack.shared:
+            self.clock.now += ttl
+            return
+
+        async def gone() -> bool:
+            return await cache.ttl(key) is None
+
+        await eventually(gone, f"expiry of {key!r}")
+
     async def close(self) -> None:
         for store in self._stores:
             await store.close()

@@ -68,7 +68,7 @@ class _Task(Generic[T]):
             task.add_done_callback(_ended)
 
     def cancel(self) -> None:
-        if self._task is not None:
+        if self._task is not None and self._kept:
             self._task.cancel()
 
 

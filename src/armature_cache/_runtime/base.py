@@ -30,7 +30,7 @@ class Shared(Protocol[T_co]):
         ...
 
     def cancel(self) -> None:
-        """Cancel it, where this face can."""
+        """Cancel it if it goes on in the background, where this face can."""
         ...
 
     @property

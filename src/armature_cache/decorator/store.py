@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, Unpack, cast
 
 from armature_cache._missing import Unset
 from armature_cache.entry import Entry
-from armature_cache.options import TTL
+from armature_cache.options import TTL, Consistency
 from armature_cache.policy import LoadKeywords
 
 Face = Literal["async", "sync"]
@@ -30,6 +30,7 @@ class Store(Protocol):
         tags: str | tuple[str, ...] = ...,
         type: object = ...,
         cache_none: bool = ...,
+        consistency: Consistency = ...,
         **policy: Unpack[LoadKeywords],
     ) -> Any: ...
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, CacheKeyError, ConfigError
+from armature_cache.events import Miss
 from armature_cache.options import (
     TTL,
     Consistency,
@@ -42,6 +43,7 @@ class BulkMethods(SingleMethods):
         if missed:
             stamp, now = await self._stamp(), self.time()
             for key in missed:
+                self._tell(Miss(self.path + key))
                 leases.leave(self.clock.replica, self.path + key, stamp, now)
         return {key: found[key].value for key in asked if key in found}
 

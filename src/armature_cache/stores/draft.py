@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,7 +33,8 @@ class Draft:
     the clock stood at `stamp`. `leased` means that nobody knows whether it was read or written
     since: it is stored as current unless something has happened after `stamp`. `ttl` is in
     seconds, None for no expiry; `keep` is how long the value is kept after that; `cost` is the
-    load's time in seconds. With `sliding` each read starts the lifetime anew. `claim` is the nonce
+    load's time in seconds, and after `renew_after` seconds it is to be done again, ahead of the end
+    of the lifetime. With `sliding` each read starts the lifetime anew. `claim` is the nonce
     of the claim that ends when the value is stored; whoever ends it empties this.
     """
 
@@ -50,6 +52,7 @@ class Draft:
     started: float = 0.0
     cost: float = 0.0
     counter: bool = False
+    renew_after: float = math.inf
     leased: bool = False
     claim: str = ""
 

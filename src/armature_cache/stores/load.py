@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 from collections.abc import Awaitable, Callable
@@ -77,13 +78,15 @@ class Load(Generic[T]):
                 return joined.value
         entry = await self._look()
         if entry is None:
+            self._tell(events.Miss(self._path))
             return await self._loaded(None)
         now = self._store.time()
         if now < entry.fresh_until:
             if self._is_due(entry, now):
                 self._renew(entry)
             return self._value_of(entry)
-        if now - entry.fresh_until >= self._policy.stale_while_revalidate:
+        if now - entry.stale_since >= self._policy.stale_while_revalidate:
+            self._tell(events.Miss(self._path))
             return await self._loaded(entry)
         if not flights.rests.holds(self._path, now):
             self._renew(entry)
@@ -110,9 +113,9 @@ class Load(Generic[T]):
         if entry is None or not store._suits(entry, self._options.want):
             return None
         now = store.time()
-        age = now - entry.fresh_until
-        if age < 0:
+        if now < entry.fresh_until:
             return None
+        age = now - entry.stale_since
         if age < policy.stale_while_revalidate and flights.is_open(self._path):
             self._note_stale("renewing")
         elif age < policy.keeps_for and flights.rests.holds(self._path, now):
@@ -151,9 +154,13 @@ class Load(Generic[T]):
         if not self._policy.renews_ahead:
             return False
         if entry.check_at >= entry.until:
-            draw = 1.0 - random.random()  # noqa: S311 - spreads loads, guards nothing
-            entry.check_at = min(self._policy.renew_at(entry, draw), entry.until)
+            left = self._renew_after(entry.fresh_until - entry.created, entry.more.cost)
+            entry.check_at = min(entry.created + left, entry.until)
         return now >= entry.check_at and not self._store._flights.rests.holds(self._path, now)
+
+    def _renew_after(self, ttl: float, cost: float) -> float:
+        draw = 1.0 - random.random()  # noqa: S311 - spreads loads, guards nothing
+        return self._policy.renew_after(ttl, cost, draw)
 
     def _stale(self, entry: Entry, reason: events.StaleReason) -> T:
         self._note_stale(reason)
@@ -192,7 +199,7 @@ class Load(Generic[T]):
         """Load; where that fails or takes long, what the policy has instead."""
         store, policy = self._store, self._policy
         now = store.time()
-        stale = entry if entry and now - entry.fresh_until < policy.stale_for else None
+        stale = entry if entry and now - entry.stale_since < policy.stale_for else None
         rests = store._flights.rests
         if stale is not None and rests.holds(self._path, now):
             return self._stale(stale, "waiting")
@@ -347,6 +354,10 @@ class Load(Generic[T]):
             return value, None
         draft = self._draft(value, context, flight)
         draft.cost = spent
+        if self._policy.renews_ahead:
+            draft.renew_after = self._renew_after(
+                math.inf if draft.ttl is None else draft.ttl, spent
+            )
         return cast("T", draft.value), draft
 
     def _note_failure(self, error: Exception, *, background: bool) -> None:

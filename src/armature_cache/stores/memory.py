@@ -199,8 +199,10 @@ class InMemoryCache(CacheStore):
             self.counters.misses += not fresh
             if entry is not None and (fresh or stale):
                 entry.visits += 1
-                self._slide(entry, now)
+                if fresh:
+                    self._slide(entry, now)
                 found[key] = entry
+        self._tell_hits(found.values(), now, "memory")
         return found
 
     def _slide(self, entry: Entry, now: float) -> None:
@@ -238,8 +240,8 @@ class InMemoryCache(CacheStore):
             no_expiry=draft.ttl is None,
             counter=draft.counter,
         )
-        if draft.window:
-            entry.check_at = now + draft.window * UNTOUCHED_PART
+        check_after = draft.window * UNTOUCHED_PART if draft.window else draft.renew_after
+        entry.check_at = min(fresh_until, now + check_after)
         return entry
 
     async def _write(self, drafts: Sequence[Draft]) -> list[bool]:

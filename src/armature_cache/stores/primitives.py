@@ -6,11 +6,11 @@ import logging
 import math
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from armature_cache.events import BackendFailed, Event, Hook
+from armature_cache.events import BackendFailed, Event, Hit, Hook
 from armature_cache.policy import DEFAULT_POLICY, LoadPolicy
 from armature_cache.stores.stats import CacheStats, Counters
 
@@ -87,6 +87,13 @@ class EntryStore(ABC):
         """Tell those who listen; where events are many, ask for listeners before making one."""
         if self.hook.listeners:
             self.hook.emit(event)
+
+    def _tell_hits(self, entries: Iterable[Entry], now: float, store: str) -> None:
+        """Tell those who listen of the fresh entries among these."""
+        if self.hook.listeners:
+            for entry in entries:
+                if now < entry.fresh_until:
+                    self.hook.emit(Hit(entry.key, store))
 
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Tags as the clock knows them, with those that this store adds."""

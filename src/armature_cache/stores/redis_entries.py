@@ -78,6 +78,7 @@ class RedisEntries(RedisListing):
         hits = sum(now < entry.fresh_until for entry in found.values())
         self.counters.hits += hits
         self.counters.misses += len(keys) - hits
+        self._tell_hits(found.values(), now, "redis")
         return found
 
     async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[tuple[Entry, Envelope]]:

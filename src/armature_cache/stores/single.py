@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, ConfigError, TagsNotSupported
-from armature_cache.events import BackendFailed, Cleared, Deleted, Refused, Stored
+from armature_cache.events import BackendFailed, Cleared, Deleted, Miss, Refused, Stored
 from armature_cache.leases import held
 from armature_cache.options import (
     TTL,
@@ -93,6 +93,7 @@ class SingleMethods(EntryStore):
         if key in found:
             leases.withdraw(replica, self.path + key)
             return found[key].value
+        self._tell(Miss(self.path + key))
         leases.leave(replica, self.path + key, await self._stamp(), self.time())
         return default
 

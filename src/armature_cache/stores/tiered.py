@@ -208,7 +208,8 @@ class TieredCache(CacheStore):
         found = {key: self._fitting(near.remnant(key), want) for key in keys}
         left = {key: entry for key, entry in found.items() if entry is not None}
         for entry in left.values():
-            entry.soften(entry.until)
+            if entry.until > -math.inf:
+                entry.soften(entry.until)
         return left
 
     async def _fetch_near(
@@ -228,6 +229,7 @@ class TieredCache(CacheStore):
                 entry.visits += 1
                 found[key] = entry
         near.counters.hits += len(found)
+        self._tell_hits(found.values(), self.time(), "memory")
         return found
 
     def _resident(self, near: InMemoryCache, key: str, want: object) -> Entry | None:
@@ -285,7 +287,7 @@ class TieredCache(CacheStore):
             weight=entry.weight,
             no_expiry=entry.no_expiry,
         )
-        copied.check_at = copied.until = until
+        copied.until, copied.check_at = until, min(until, entry.check_at)
         return copied
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
@@ -329,23 +331,23 @@ class TieredCache(CacheStore):
         now = self.time()
         ttl = self._far.max_ttl if draft.ttl is None else draft.ttl
         fresh_until = math.inf if ttl is None else now + ttl
-        self._promote(
-            Entry(
-                draft.key,
-                draft.value,
-                asof=asof,
-                epoch=epoch,
-                tags=draft.tags,
-                created=now,
-                fresh_until=fresh_until,
-                dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
-                rare=rare_of(draft.cost, draft.window, draft.etag),
-                seen=asof,
-                type_id=draft.decoded_as,
-                weight=len(draft.payload or b""),
-                no_expiry=draft.ttl is None,
-            )
+        entry = Entry(
+            draft.key,
+            draft.value,
+            asof=asof,
+            epoch=epoch,
+            tags=draft.tags,
+            created=now,
+            fresh_until=fresh_until,
+            dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
+            rare=rare_of(draft.cost, draft.window, draft.etag),
+            seen=asof,
+            type_id=draft.decoded_as,
+            weight=len(draft.payload or b""),
+            no_expiry=draft.ttl is None,
         )
+        entry.check_at = min(fresh_until, now + draft.renew_after)
+        self._promote(entry)
 
     async def _add(self, draft: Draft) -> bool:
         added = await self._source()._add(draft)
