@@ -6,15 +6,17 @@ holder dies, and whoever loses patience loads all the same.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from armature_cache import _forking
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Signal
+    from armature_cache.entry import Entry
 
 K = TypeVar("K")
 
@@ -27,16 +29,40 @@ class Holder(NamedTuple):
     asof: int
 
 
+class Version(NamedTuple):
+    """What tells one value of a key from the one after it."""
+
+    epoch: int
+    asof: int
+    fresh_until: float
+
+    def is_newer(self, other: Version) -> bool:
+        """Whether this one was stored after the other."""
+        later = self.fresh_until > other.fresh_until + _TOLERANCE
+        return self[:2] > other[:2] or (self[:2] == other[:2] and later)
+
+
+_TOLERANCE: Final = 0.005
+"""Seconds by which the estimate of a server's time may vary."""
+NOTHING_STORED: Final = Version(0, 0, -math.inf)
+
+
 class Claim(NamedTuple):
     """The answer to one who wants to load a key.
 
-    `holder` is whoever may load it, for `left` seconds. `stored` is the stamp, epoch and asof, of
-    what is stored under the key now, None for nothing.
+    `holder` is whoever may load it, for `left` seconds; `stored` is what is stored under it now.
     """
 
     holder: Holder
     left: float
-    stored: tuple[int, int] | None
+    stored: Version
+
+
+def version_of(entry: Entry | None) -> Version:
+    """The version of an entry."""
+    if entry is None:
+        return NOTHING_STORED
+    return Version(entry.epoch, entry.asof, entry.fresh_until)
 
 
 class Bells(Generic[K]):

@@ -15,6 +15,7 @@ CacheError
 ├── ClosedError               (RuntimeError)     the store was closed
 ├── LoadCancelled             (RuntimeError)     a load that others waited for was cancelled
 ├── LoadFailed                (RuntimeError)     a loader gave up, with `LoadContext.fail`
+├── PartialLoadError                             some of several keys could not be loaded
 ├── LoadTimeout               (TimeoutError)     a load took longer than its caller wanted to wait
 ├── InvalidationError                            an invalidation was not acknowledged
 └── BackendError              (ConnectionError)  the shared store failed
@@ -112,6 +113,20 @@ class LoadCancelled(CacheError, RuntimeError):
 
 class LoadFailed(CacheError, RuntimeError):
     """A loader gave up, with `LoadContext.fail`, and there was no stale value to return."""
+
+
+class PartialLoadError(CacheError):
+    """Some of several keys could not be loaded: `errors` has them, `values` the other answers.
+
+    What was loaded is stored all the same.
+    """
+
+    def __init__(
+        self, message: str, *, errors: dict[str, Exception], values: dict[str, object]
+    ) -> None:
+        super().__init__(message)
+        self.errors = errors
+        self.values = values
 
 
 class LoadTimeout(CacheError, TimeoutError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -32,7 +32,7 @@ _inside: ContextVar[tuple[Flight[Any], ...]] = ContextVar("armature_cache_loadin
 
 
 class Flight(Generic[T]):
-    """One load under way, for an entry of these `tags`.
+    """One load of a key under way, for an entry of these `tags`.
 
     `stamp` is None until its loader is about to start, at `began`. `found` is the entry that made
     a load unnecessary, judged by a clock of generation `knew` or later. `late_tags` are those
@@ -45,6 +45,7 @@ class Flight(Generic[T]):
         "awaited",
         "began",
         "found",
+        "key",
         "knew",
         "late_tags",
         "launched",
@@ -56,8 +57,9 @@ class Flight(Generic[T]):
     shared: Shared[T]
 
     def __init__(
-        self, tags: tuple[str, ...] = (), *, launched: bool = False, alone: bool = False
+        self, key: str, tags: tuple[str, ...], *, launched: bool = False, alone: bool = False
     ) -> None:
+        self.key = key
         self.tags = tags
         self.launched = launched
         self.alone = alone
@@ -77,6 +79,53 @@ class Outcome(NamedTuple, Generic[T]):
     """What a flight brought."""
 
     value: T
+
+
+Outcomes = dict[str, Outcome[T] | Exception]
+"""What a load of several keys brought; nothing for a key that its loader left out."""
+
+
+class Batch(Generic[T]):
+    """One load of several keys under way, each of which others may wait for."""
+
+    def __init__(self) -> None:
+        self.flights: dict[str, Flight[T]] = {}
+        self.awaited: list[Flight[Any]] = []
+
+    shared: Shared[Outcomes[T]]
+
+    def add(self, path: str, tags: tuple[str, ...]) -> Flight[T]:
+        """The flight of one of its keys."""
+        flight: Flight[T] = Flight(path, tags)
+        flight.shared = _Part(self.shared, path)
+        flight.awaited = self.awaited
+        self.flights[path] = flight
+        return flight
+
+
+class _Part(Generic[T]):
+    """One key's part of a load of several."""
+
+    def __init__(self, whole: Shared[Outcomes[T]], key: str) -> None:
+        self._whole = whole
+        self._key = key
+        self.launch, self.cancel = whole.launch, whole.cancel
+
+    @property
+    def finished(self) -> bool:
+        return self._whole.finished
+
+    async def join(self, patience: float | None = None) -> T:
+        outcome = (await self._whole.join(patience)).get(self._key)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is None:
+            raise LeftOut
+        return outcome.value
+
+
+class LeftOut(Exception):
+    """A loader of several keys has left out one that another caller waited for."""
 
 
 class Caller(Protocol):
@@ -172,8 +221,8 @@ class Flights:
         caught_up = False
         while True:
             if self._is_circular(slot):
-                return await work(Flight(alone=True))
-            fresh: Flight[T] = Flight(caller.tags)
+                return await work(Flight(key, caller.tags, alone=True))
+            fresh: Flight[T] = Flight(key, caller.tags)
             flight = self._enter(
                 slot, fresh, work, caller if caught_up else None, apart=patience is not None
             )
@@ -181,7 +230,10 @@ class Flights:
                 await caller.catch_up()
                 caught_up = True
                 continue
-            outcome = await self._wait(slot, flight, patience)
+            try:
+                outcome = await self._wait(slot, flight, patience)
+            except LeftOut:
+                continue
             if flight is fresh or caller.may_have(flight):
                 return outcome
 
@@ -198,13 +250,47 @@ class Flights:
         flight = self._open(slot)
         if flight is None or not caller.may_join(flight) or self._is_circular(slot):
             return None
-        outcome = await self._wait(slot, flight, patience)
+        try:
+            outcome = await self._wait(slot, flight, patience)
+        except LeftOut:
+            return None
         return Outcome(outcome) if caller.may_have(flight) else None
+
+    def board(
+        self,
+        tags: Mapping[str, tuple[str, ...]],
+        work: Callable[[Batch[T]], Coroutine[Any, Any, Outcomes[T]]],
+        *,
+        apart: bool,
+    ) -> Batch[T]:
+        """Load several keys by one work, but those that are being loaded.
+
+        `tags` are those of the entries, by key.
+        """
+        batch: Batch[T] = Batch()
+        batch.shared = self._runtime.shared(lambda: self._lead_all(batch, work), apart=apart)
+        with self._lock:
+            for key, named in tags.items():
+                slot = self._slot(key)
+                if self._open(slot) is None and not self._is_circular(slot):
+                    self._table[slot] = batch.add(key, named)
+        return batch
+
+    async def _lead_all(
+        self, batch: Batch[T], work: Callable[[Batch[T]], Coroutine[Any, Any, Outcomes[T]]]
+    ) -> Outcomes[T]:
+        token = _inside.set((*_inside.get(), *batch.flights.values()))
+        try:
+            return await work(batch)
+        finally:
+            _inside.reset(token)
+            for key, flight in batch.flights.items():
+                self._leave(self._slot(key), flight)
 
     def launch(self, key: str, work: Work[T], tags: tuple[str, ...]) -> bool:
         """Load in the background; False if a load is under way, or there is no room."""
         slot = self._slot(key)
-        flight: Flight[T] = Flight(tags, launched=True)
+        flight: Flight[T] = Flight(key, tags, launched=True)
         with self._lock:
             if self._open(slot) is not None:
                 return False
@@ -225,7 +311,11 @@ class Flights:
     def _is_circular(self, slot: _Slot) -> bool:
         """Whether to wait for this load would be to wait for oneself."""
         inside = _inside.get()
-        flight = self._open(slot) if inside else None
+        if not inside:
+            return False
+        if any(flight.key == slot[2] for flight in inside):
+            return True
+        flight = self._open(slot)
         return flight is not None and flight.leads_to(inside)
 
     def _open(self, slot: _Slot) -> Flight[Any] | None:

@@ -223,10 +223,11 @@ class CacheStore:
         loader: Callable[[list[str]], Mapping[str, T]],
         *,
         ttl: TTL | Unset = UNSET,
-        tags: Tags = (),
+        tags: _base.TagsOfKeys = (),
         type: object = None,
         cache_none: bool = True,
         consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
     ) -> dict[str, T]:
         return run_ready(
             self._core.get_or_set_many(
@@ -237,6 +238,7 @@ class CacheStore:
                 type=type,
                 cache_none=cache_none,
                 consistency=consistency,
+                **policy,
             )
         )
 

@@ -137,7 +137,7 @@ async def test_a_value_stays_no_longer_than_it_may(kit: Kit, cache: Face, source
 
 async def test_a_slow_load_is_not_waited_for(kit: Kit, cache: Face, source: Source):
     policy = {"stale_for": LONG, "soft_timeout": 0.02, "hard_timeout": 0.03}
-    await _stale(kit, cache, source, **policy)
+    await _stale(kit, cache, source, stale_for=LONG)
     source.close()
     assert await cache.get_or_set("k", source.loader, ttl=LONG, **policy) == 1
     with pytest.raises(LoadTimeout) as caught:
@@ -333,6 +333,11 @@ async def test_closing_leaves_no_load_behind(cache: Face, source: Source):
     source.close()
     with pytest.raises(LoadTimeout):
         await cache.get_or_set("slow", source.loader, hard_timeout=0.01)
+
+    async def started() -> bool:
+        return source.calls == 2
+
+    await eventually(started, "a load in the background")
     assert source.cancelled == 0
     await cache.close()
 

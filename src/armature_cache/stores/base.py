@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast, overload
 
+from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import ConfigError
 from armature_cache.events import Listener
@@ -20,14 +21,19 @@ from armature_cache.options import (
     resolve_tags,
 )
 from armature_cache.policy import LoadKeywords
-from armature_cache.stores.bulk import BulkMethods
-from armature_cache.stores.load import Load, LoadOptions
+from armature_cache.stores.bulk import BulkMethods, check_keys
+from armature_cache.stores.load import Load
+from armature_cache.stores.load_many import LoadMany
+from armature_cache.stores.loads import LoadOptions
 
 if TYPE_CHECKING:
     from armature_cache.stores.stats import CacheStats
     from armature_cache.sync import SyncStore
 
 T = TypeVar("T")
+
+TagsOfKeys = str | Iterable[str] | Callable[[str], str | Iterable[str]]
+"""The tags of several entries: the same for all, or by key."""
 
 
 class CacheStore(BulkMethods):
@@ -140,6 +146,79 @@ class CacheStore(BulkMethods):
         check_loader(loader)
         options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
         return await Load(self, check_key(key), loader, options, strong=False).refreshed()
+
+    @overload
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Awaitable[Mapping[str, T]]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: TagsOfKeys = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
+    ) -> dict[str, T]: ...
+    @overload
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: TagsOfKeys = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
+    ) -> dict[str, T]: ...
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T] | Awaitable[Mapping[str, T]]],
+        *,
+        ttl: TTL | Unset = UNSET,
+        tags: TagsOfKeys = (),
+        type: object = None,
+        cache_none: bool = True,
+        consistency: Consistency = "bounded",
+        **policy: Unpack[LoadKeywords],
+    ) -> dict[str, T]:
+        """The values of several keys; `loader` is called once, for those that nobody has or loads.
+
+        `tags` are those of every entry, or a function that gives those of a key. Keys that the
+        loader leaves out of its answer stay absent; a key that was not asked for raises
+        `ConfigError`, and then nothing is stored. A loader may give an exception as the value of a
+        key: where nothing stale and no fallback stands in, `PartialLoadError` is raised, with all
+        other values, which are stored. Other options as for `get_or_set`.
+        """
+        asked = check_keys(keys)
+        strong = check_consistency(consistency)
+        check_loader(loader)
+        tags_of: Callable[[str], tuple[str, ...]]
+        if callable(tags):
+            tags_of = self._tags_by(tags)
+            options = self._load_options(ttl, (), type, policy, cache_none=cache_none)
+        else:
+            options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
+            tags_of = lambda _: options.tags  # noqa: E731
+        load = LoadMany(self, loader, options, tags_of, strong=strong)
+        values = await load.values(asked)
+        if leases.held():
+            for key in values:
+                leases.withdraw(self.clock.replica, self.path + key)
+        return {key: cast("T", values[key]) for key in asked if key in values}
+
+    def _tags_by(
+        self, tags: Callable[[str], str | Iterable[str]]
+    ) -> Callable[[str], tuple[str, ...]]:
+        def tags_of(key: str) -> tuple[str, ...]:
+            named = resolve_tags(tags(key))
+            self._check_tags(named)
+            return named
+
+        return tags_of
 
     def _load_options(
         self,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
-from armature_cache.errors import BackendError, CacheKeyError, ConfigError
+from armature_cache.errors import CacheKeyError, ConfigError
 from armature_cache.events import Miss
 from armature_cache.options import (
     TTL,
     Consistency,
     check_consistency,
     check_key,
-    check_loader,
     resolve_tags,
 )
 from armature_cache.stores.draft import Mark
@@ -104,95 +103,6 @@ class BulkMethods(SingleMethods):
         asked = check_keys(keys)
         found = await self._look(asked, consistency)
         return {key: self._left(found.get(key)) for key in asked}
-
-    @overload
-    async def get_or_set_many(
-        self,
-        keys: Iterable[str],
-        loader: Callable[[list[str]], Awaitable[Mapping[str, T]]],
-        *,
-        ttl: TTL | Unset = UNSET,
-        tags: str | Iterable[str] = (),
-        type: object = None,
-        cache_none: bool = True,
-        consistency: Consistency = "bounded",
-    ) -> dict[str, T]: ...
-    @overload
-    async def get_or_set_many(
-        self,
-        keys: Iterable[str],
-        loader: Callable[[list[str]], Mapping[str, T]],
-        *,
-        ttl: TTL | Unset = UNSET,
-        tags: str | Iterable[str] = (),
-        type: object = None,
-        cache_none: bool = True,
-        consistency: Consistency = "bounded",
-    ) -> dict[str, T]: ...
-    async def get_or_set_many(
-        self,
-        keys: Iterable[str],
-        loader: Callable[[list[str]], Mapping[str, T] | Awaitable[Mapping[str, T]]],
-        *,
-        ttl: TTL | Unset = UNSET,
-        tags: str | Iterable[str] = (),
-        type: object = None,
-        cache_none: bool = True,
-        consistency: Consistency = "bounded",
-    ) -> dict[str, T]:
-        """The values of several keys; `loader` is called once, with the keys that are missing.
-
-        Keys that the loader leaves out of its answer stay absent; a key that was not asked for
-        raises `ConfigError`, and then nothing is stored.
-        """
-        asked = check_keys(keys)
-        strong = check_consistency(consistency)
-        check_loader(loader)
-        tags = resolve_tags(tags)
-        self._check_tags(tags)
-        self._lifetime(ttl)
-        try:
-            found = await self._gather(asked, type, strong=strong)
-        except BackendError as error:
-            self._failed("a read failed, its values are loaded instead", error)
-            found = {}
-        values = {key: entry.value for key, entry in found.items()}
-        missing = [key for key in asked if key not in found]
-        if missing:
-            values |= await self._load_many(missing, loader, (ttl, tags, type, cache_none))
-        return {key: cast("T", values[key]) for key in asked if key in values}
-
-    async def _load_many(
-        self,
-        missing: list[str],
-        loader: Callable[[list[str]], Mapping[str, T] | Awaitable[Mapping[str, T]]],
-        options: tuple[TTL | Unset, str | Iterable[str], object, bool],
-    ) -> dict[str, object]:
-        ttl, tags, want, cache_none = options
-        stamp, started = await self._stamp(), self.time()
-        self.counters.loads += 1
-        try:
-            loaded = await self.runtime.call(lambda: loader(list(missing)))
-        except BaseException:
-            self.counters.load_errors += 1
-            raise
-        if not isinstance(loaded, Mapping):
-            raise ConfigError(
-                "the loader of several keys returns a mapping of keys to values, not "
-                f"{type(loaded).__name__}",
-                field="loader",
-            )
-        strangers = [key for key in loaded if key not in set(missing)]
-        if strangers:
-            raise ConfigError(f"the loader returned keys not asked for: {strangers[:3]!r}")
-        drafts = [self._draft(key, value, ttl, tags, want) for key, value in loaded.items()]
-        for draft in drafts:
-            draft.stamp, draft.started = stamp, started
-        try:
-            await self._store([draft for draft in drafts if cache_none or draft.value is not None])
-        except BackendError as error:
-            self._complain("loaded values could not be stored", error)
-        return {draft.key: draft.value for draft in drafts}
 
 
 def check_keys(keys: Iterable[str]) -> list[str]:

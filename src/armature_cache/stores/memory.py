@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
-from armature_cache.claims import Bells, Claim, Holder, LocalClaims
+from armature_cache.claims import Bells, Claim, Holder, LocalClaims, version_of
 from armature_cache.clocks.local import LocalClock
 from armature_cache.clocks.replica import Replica, Stamp, Verdict
 from armature_cache.engine import Engine
@@ -132,14 +132,20 @@ class InMemoryCache(CacheStore):
         trusted = self.time() - self._replica.synced_at < self.bound
         return self.remnant(key) if trusted else None
 
-    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        holder, left = self._claims.take(key, mine, self.time(), life, instead_of=instead_of)
-        stored = self._engine.find(key)
-        return Claim(holder, left, None if stored is None else stored.stamp)
+    async def _claim(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        now = self.time()
+        claims = []
+        for key in keys:
+            holder, left = self._claims.take(key, mine, now, life, instead_of=instead_of)
+            claims.append(Claim(holder, left, version_of(self._engine.find(key))))
+        return claims
 
-    async def _release(self, key: str, nonce: str) -> None:
-        if self._claims.release(key, nonce):
-            self._bells.ring(key)
+    async def _release(self, keys: Sequence[str], nonce: str) -> None:
+        for key in keys:
+            if self._claims.release(key, nonce):
+                self._bells.ring(key)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self._bells.listening(key, self.runtime)
@@ -262,7 +268,7 @@ class InMemoryCache(CacheStore):
         kept = self._keep(entry, lambda had: had is None or had.stamp <= entry.stamp)
         if draft.claim:
             nonce, draft.claim = draft.claim, ""
-            await self._release(draft.key, nonce)
+            await self._release((draft.key,), nonce)
         return kept
 
     def _untouched(self, draft: Draft, lease: Stamp) -> bool:

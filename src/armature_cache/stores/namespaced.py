@@ -67,11 +67,13 @@ class NamespacedCache(Wrapper):
     def _remnant(self, key: str) -> Entry | None:
         return self.store._remnant(self._prefix + key)
 
-    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        return await self.store._claim(self._prefix + key, mine, life, instead_of=instead_of)
+    async def _claim(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        return await self.store._claim(self._inner(keys), mine, life, instead_of=instead_of)
 
-    async def _release(self, key: str, nonce: str) -> None:
-        await self.store._release(self._prefix + key, nonce)
+    async def _release(self, keys: Sequence[str], nonce: str) -> None:
+        await self.store._release(self._inner(keys), nonce)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self.store._listening(self._prefix + key)

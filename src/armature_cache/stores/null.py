@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
-from armature_cache.claims import Claim, Holder
+from armature_cache.claims import NOTHING_STORED, Claim, Holder
 from armature_cache.clocks.local import LocalClock
 from armature_cache.events import Hook
 from armature_cache.loading import Flights
@@ -61,10 +61,12 @@ class NullCache(CacheStore):
     def _remnant(self, key: str) -> Entry | None:
         return None
 
-    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        return Claim(mine, life, None)
+    async def _claim(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        return [Claim(mine, life, NOTHING_STORED) for _ in keys]
 
-    async def _release(self, key: str, nonce: str) -> None:
+    async def _release(self, keys: Sequence[str], nonce: str) -> None:
         """Nothing to give up: every load runs."""
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:

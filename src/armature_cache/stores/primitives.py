@@ -124,15 +124,17 @@ class EntryStore(ABC):
         """
 
     @abstractmethod
-    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        """Claim the load of a key for `life` seconds, unless it is claimed, but by `instead_of`.
+    async def _claim(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        """Claim the loads of keys for `life` seconds, where they are free or `instead_of` has them.
 
         Raises `BackendError`.
         """
 
     @abstractmethod
-    async def _release(self, key: str, nonce: str) -> None:
-        """Give a claim up, and wake those who wait for it; raises `BackendError`."""
+    async def _release(self, keys: Sequence[str], nonce: str) -> None:
+        """Give claims up, and wake those who wait for them; raises `BackendError`."""
 
     @abstractmethod
     def _listening(self, key: str) -> AbstractContextManager[Signal]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from armature_cache.claims import Claim, Holder
+from armature_cache.claims import NOTHING_STORED, Claim, Holder, Version
 from armature_cache.clocks.digest import digest
 from armature_cache.clocks.redis_wire import text
 from armature_cache.redisio import scripts
@@ -28,18 +28,30 @@ class Claims:
         self._names = names
         self._runtime = runtime
 
-    async def take(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        """Claim a load; whoever has to wait is told by the listener that the claim has ended."""
-        keys = [self._names.claim(key), self._names.value(key)]
-        said = "|".join(map(str, mine))
-        command = scripts.CLAIM(keys, said, max(1, round(life * 1000)), instead_of)
-        (reply,) = checked(await self._port.send([command]), self._port.backend)
-        held, left, epoch, asof = map(text, reply)
-        holder = _holder(held)
-        if holder.nonce != mine.nonce:
+    async def take(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        """Claim loads; whoever has to wait is told by the listener that a claim has ended."""
+        said, lasting = "|".join(map(str, mine)), max(1, round(life * 1000))
+        commands = [
+            scripts.CLAIM(
+                [self._names.claim(key), self._names.value(key)], said, lasting, instead_of
+            )
+            for key in keys
+        ]
+        replies = checked(await self._port.send(commands), self._port.backend)
+        claims = [self._claim(reply) for reply in replies]
+        if any(claim.holder.nonce != mine.nonce for claim in claims):
             self._clock.expect_hints()
-        stored = (int(epoch), int(asof)) if epoch and asof else None
-        return Claim(holder, int(left) / 1000, stored)
+        return claims
+
+    def _claim(self, reply: Sequence[Any]) -> Claim:
+        held, left, epoch, asof, fresh_until = map(text, reply)
+        stored = NOTHING_STORED
+        if epoch and asof and fresh_until:
+            end = (int(fresh_until) - self._clock.replica.server_ahead) / 1000
+            stored = Version(int(epoch), int(asof), end)
+        return Claim(_holder(held), int(left) / 1000, stored)
 
     def ending(self, key: str, nonce: str) -> Command:
         """The command that gives a claim up."""
@@ -47,11 +59,11 @@ class Claims:
         channel = "" if clustered else self._names.channel
         return scripts.RELEASE([self._names.claim(key)], nonce, channel, _message(key))
 
-    async def release(self, key: str, nonce: str) -> None:
-        """Give a claim up."""
-        command = self.ending(key, nonce)
-        replies = checked(await self._port.send([command]), self._port.backend)
-        await self.wake([key], replies)
+    async def release(self, keys: Sequence[str], nonce: str) -> None:
+        """Give claims up."""
+        commands = [self.ending(key, nonce) for key in keys]
+        replies = checked(await self._port.send(commands), self._port.backend)
+        await self.wake(keys, replies)
 
     async def wake(self, keys: Sequence[str], replies: Sequence[Any]) -> None:
         """In a cluster, tell those who wait: the channel is on the clock's node."""

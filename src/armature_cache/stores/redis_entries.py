@@ -49,11 +49,13 @@ class RedisEntries(RedisListing):
     def _remnant(self, key: str) -> Entry | None:
         return None
 
-    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        return await self._claims.take(key, mine, life, instead_of=instead_of)
+    async def _claim(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        return await self._claims.take(keys, mine, life, instead_of=instead_of)
 
-    async def _release(self, key: str, nonce: str) -> None:
-        await self._claims.release(key, nonce)
+    async def _release(self, keys: Sequence[str], nonce: str) -> None:
+        await self._claims.release(keys, nonce)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self._claims.listening(key)

@@ -72,11 +72,13 @@ class Wrapper(CacheStore):
     def _remnant(self, key: str) -> Entry | None:
         return self.store._remnant(key)
 
-    async def _claim(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
-        return await self.store._claim(key, mine, life, instead_of=instead_of)
+    async def _claim(
+        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
+    ) -> list[Claim]:
+        return await self.store._claim(keys, mine, life, instead_of=instead_of)
 
-    async def _release(self, key: str, nonce: str) -> None:
-        await self.store._release(key, nonce)
+    async def _release(self, keys: Sequence[str], nonce: str) -> None:
+        await self.store._release(keys, nonce)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self.store._listening(key)

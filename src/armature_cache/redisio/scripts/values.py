@@ -147,16 +147,18 @@ CLAIM: Final = Script(
 -- KEYS claim, value; ARGV nonce|epoch|asof, life in ms, nonce that may be replaced
 local held = redis.call('GET', KEYS[1])
 local asof, epoch = read_stamp(KEYS[2])
-local stored = {epoch and digits(epoch) or '', asof and digits(asof) or ''}
+local fresh = redis.call('GETRANGE', KEYS[2], 32, 39)
+local fresh_until = asof and #fresh == 8 and digits(struct.unpack('>I8', fresh)) or ''
 if not held or (ARGV[3] ~= '' and string.sub(held, 1, #ARGV[3] + 1) == ARGV[3] .. '|') then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  return {ARGV[1], ARGV[2], stored[1], stored[2]}
+  return {ARGV[1], ARGV[2], epoch and digits(epoch) or '', asof and digits(asof) or '', fresh_until}
 end
 if string.sub(held, -1) ~= '+' then
   held = held .. '+'
   redis.call('SET', KEYS[1], held, 'KEEPTTL')
 end
-return {string.sub(held, 1, -2), redis.call('PTTL', KEYS[1]), stored[1], stored[2]}
+return {string.sub(held, 1, -2), redis.call('PTTL', KEYS[1]),
+  epoch and digits(epoch) or '', asof and digits(asof) or '', fresh_until}
 """
 )
 """Claim the load of a key, or else leave word that somebody waits for it."""
