@@ -9,8 +9,9 @@ from armature_cache import sync
 from armature_cache.config import check_seconds
 from armature_cache.decorator.store import Face, face_of
 from armature_cache.errors import ConfigError
-from armature_cache.options import check_key, check_tags
+from armature_cache.options import check_tags
 from armature_cache.stores.base import CacheStore
+from armature_cache.stores.bulk import check_keys
 from armature_cache.stores.deferral import Batch, Wish
 from armature_cache.stores.primitives import logger
 from armature_cache.stores.tagged import TaggedCache
@@ -101,8 +102,7 @@ def wish_of(
     """What is to be invalidated, checked; a single string is one tag, and one key."""
     named = check_tags(tags)
     core._check_tags(named)
-    several = (keys,) if isinstance(keys, str) else keys
-    checked = tuple(dict.fromkeys(check_key(key) for key in several))
+    checked = tuple(check_keys((keys,) if isinstance(keys, str) else keys))
     if again_after is None:
         return Wish(named, checked)
     delay = check_seconds("again_after", again_after)

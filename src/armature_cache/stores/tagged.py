@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
@@ -16,6 +16,7 @@ from armature_cache.stores.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from armature_cache.stores.draft import Mark
+    from armature_cache.sync import TaggedCache as SyncTaggedCache
 
 
 class TaggedCache(Wrapper):
@@ -129,6 +130,10 @@ class TaggedCache(Wrapper):
     async def list_tags(self) -> list[str]:
         """The tags that valid entries carry, sorted."""
         return sorted(tag for tag in await self._live_tags() if "\0" not in tag)
+
+    def sync(self) -> SyncTaggedCache:
+        """The same cache for plain functions and threads: it shares residents and clock."""
+        return cast("SyncTaggedCache", super().sync())
 
     def namespace(self, name: str) -> TaggedCache:
         """A tagged cache of its own within this one: other keys, other tags."""
