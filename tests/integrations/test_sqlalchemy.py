@@ -29,6 +29,7 @@ from armature_cache import (
 )
 from armature_cache import sync as faces
 from armature_cache.integrations.sqlalchemy import deferred_to_commit, invalidate_on_commit
+from tests.coherence.ports import tap
 from tests.integrations.conftest import Stand, name_of
 
 RENAME = text("UPDATE users SET name = 'Eve' WHERE id = 1")
@@ -254,6 +255,55 @@ def test_a_failure_of_the_cache_can_be_raised(plain: Stand, engine: Engine):
     assert plain.left("a", "b") == []
 
 
+def test_a_failure_of_the_cache_does_not_hide_that_of_the_commit(plain: Stand, engine: Engine):
+    plain.tap.failing = True
+
+    def add() -> None:
+        with Session(engine) as session, session.begin():
+            session.add(User(id=3, name="Cid", boss=99))
+            invalidate_on_commit(session, plain.cache, tags="a", on_failure="raise")
+
+    with pytest.raises(IntegrityError):
+        add()
+    assert plain.cache.stats().pending_invalidations == 1
+    plain.tap.failing = False
+
+
+def test_each_server_is_tried_also_after_the_failure_of_one(
+    plain: Stand, engine: Engine, valkey: Any, namespace: str
+):
+    """And the error tells of all of them."""
+    first, second = (
+        open_cache(valkey.url, namespace=f"{namespace}{number}", hints=False).sync()
+        for number in range(2)
+    )
+    for cache in (first, second):
+        cache.set("a", 1, tags="t")
+    ports: list[Any] = [first._core, second._core]
+    taps = [tap(core.store._far) for core in ports]
+
+    def change(*failing: bool) -> InvalidationError:
+        for each, fails in zip(taps, failing, strict=True):
+            each.failing = fails
+        with Session(engine) as session:
+            invalidate_on_commit(session, first, tags="t", on_failure="raise")
+            invalidate_on_commit(session, second, tags=["t", "u"])
+            with pytest.raises(InvalidationError) as caught:
+                session.commit()
+        return caught.value
+
+    assert change(True, False).tags == ("t",)
+    assert second.get("a", consistency="strong") is None
+    both = change(True, True)
+    assert both.tags == ("t", "t", "u")
+    assert "2 stores" in str(both)
+    for each, cache in zip(taps, (first, second), strict=True):
+        each.failing = False
+        cache.get("anything")
+        assert cache.stats().pending_invalidations == 0
+        cache.close()
+
+
 def test_a_raised_failure_passes_through_the_blocks(plain: Stand, engine: Engine):
     plain.tap.failing = True
 
@@ -278,15 +328,17 @@ def test_also_before_is_sent_on_both_sides_of_the_commit(plain: Stand, engine: E
 
     with Session(engine) as session, session.begin():
         session.execute(RENAME)
+        plain.tap.before = before
         with session.begin_nested():
             invalidate_on_commit(session, plain.cache, tags="a", also_before=True)
         invalidate_on_commit(session, plain.cache, tags="b")
-        plain.tap.before = before
     assert seen == ["Ada", "Eve"]
     assert plain.left("a", "b") == []
 
 
-def test_a_strict_failure_before_the_commit_prevents_it(plain: Stand, engine: Engine):
+def test_a_strict_failure_before_the_commit_prevents_it(
+    plain: Stand, engine: Engine, caplog: pytest.LogCaptureFixture
+):
     plain.fill("a")
     plain.tap.failing = True
     terms: Any = {"also_before": True, "on_failure": "raise"}
@@ -300,6 +352,7 @@ def test_a_strict_failure_before_the_commit_prevents_it(plain: Stand, engine: En
         rename()
     assert not hasattr(caught.value, "__notes__")
     assert name_of(engine) == "Ada"
+    assert not [each for each in caplog.records if each.levelno == logging.ERROR]
     plain.tap.failing = False
 
 
