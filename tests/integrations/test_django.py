@@ -141,7 +141,7 @@ def test_a_failure_of_the_cache_is_logged(plain: Stand, caplog: pytest.LogCaptur
     assert "after its commit, a transaction's 1 invalidations" in record.getMessage()
     assert plain.cache.stats().pending_invalidations == 1
     plain.tap.failing = False
-    plain.cache.get("anything")
+    plain.cache.invalidate_tag("anything")
     assert plain.left("a") == []
 
 
@@ -161,7 +161,7 @@ def test_a_failure_of_the_cache_can_be_raised(plain: Stand):
     assert set(caught.value.tags) == {"a", "b"}
     assert site.names() == "Eve"
     plain.tap.failing = False
-    plain.cache.get("anything")
+    plain.cache.invalidate_tag("anything")
     assert plain.left("a", "b") == []
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
 from armature_cache import sync
-from armature_cache.config import check_seconds
+from armature_cache.clocks.digest import softly
 from armature_cache.decorator.store import Face, face_of
 from armature_cache.errors import ConfigError
-from armature_cache.options import check_tags
+from armature_cache.options import check_seconds, check_tags
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.bulk import check_keys
 from armature_cache.stores.deferral import Batch, Wish
@@ -97,11 +97,15 @@ def wish_of(
     core: CacheStore,
     tags: str | Iterable[str],
     keys: str | Iterable[str],
+    *,
+    soft: bool,
     again_after: float | None,
 ) -> Wish:
     """What is to be invalidated, checked; a single string is one tag, and one key."""
     named = check_tags(tags)
     core._check_tags(named)
+    if soft:
+        named = tuple(map(softly, named))
     checked = tuple(check_keys((keys,) if isinstance(keys, str) else keys))
     if again_after is None:
         return Wish(named, checked)

@@ -38,6 +38,7 @@ def invalidate_on_commit(
     tags: str | Iterable[str] = (),
     keys: str | Iterable[str] = (),
     using: str | None = None,
+    soft: bool = False,
     also_before: bool = False,
     again_after: float | None = None,
     on_failure: OnFailure = "log",
@@ -55,6 +56,7 @@ def invalidate_on_commit(
         cache: A cache of the sync face; several may be named in one transaction.
         tags: Tags to invalidate, one or several.
         keys: Keys to delete, one or several.
+        soft: Make the entries of the tags stale instead; see `invalidate_tag`.
         using: The alias of the database whose transaction counts; None for the default one.
         also_before: Invalidate now as well, for the case that the process dies after the commit:
             then only what was loaded in between stays, until its lifetime ends.
@@ -71,7 +73,7 @@ def invalidate_on_commit(
         TagsNotSupported: The cache has no tags.
     """
     core = core_of(cache, "sync")
-    wish = wish_of(core, tags, keys, again_after)
+    wish = wish_of(core, tags, keys, soft=soft, again_after=again_after)
     _register(core, wish, Terms(also_before=also_before, on_failure=on_failure), using)
 
 

@@ -49,6 +49,7 @@ def invalidate_on_commit(
     *,
     tags: str | Iterable[str] = (),
     keys: str | Iterable[str] = (),
+    soft: bool = False,
     also_before: bool = False,
     again_after: float | None = None,
     on_failure: OnFailure = "log",
@@ -66,6 +67,7 @@ def invalidate_on_commit(
         cache: The cache; several may be named in one transaction.
         tags: Tags to invalidate, one or several.
         keys: Keys to delete, one or several.
+        soft: Make the entries of the tags stale instead; see `invalidate_tag`.
         also_before: Invalidate just before the COMMIT as well, for the case that the process dies
             after it: then only what was loaded in between stays, until its lifetime ends.
         again_after: Invalidate the tags once more after so many seconds, for loads that read from
@@ -81,7 +83,7 @@ def invalidate_on_commit(
     """
     plain, face = _unwrapped(session)
     core = core_of(cache, face)
-    wish = wish_of(core, tags, keys, again_after)
+    wish = wish_of(core, tags, keys, soft=soft, again_after=again_after)
     terms = Terms(also_before=also_before, on_failure=on_failure)
     _ledger(plain).plan_of(plain).add(core, wish, terms)
 

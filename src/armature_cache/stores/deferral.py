@@ -67,8 +67,8 @@ class Batch:
     def add(self, cache: CacheStore, wish: Wish) -> None:
         """Add what is wished of a cache; `again` needs a `TaggedCache`."""
         store, tags, keys = cache._rooted(wish.tags, wish.keys)
-        names = map(dict[str, None].fromkeys, (tags, keys, wish.tags))
-        self._add(_Part(store, *names, wish.wait))
+        said = dict.fromkeys(wish.tags)
+        self._add(_Part(store, dict.fromkeys(tags), dict.fromkeys(keys), said, wish.wait))
         if wish.again:
             repeats: Repeats = cache._repeats  # type: ignore[attr-defined]
             self._again |= {(repeats, delay, tags): None for delay, tags in wish.again}
