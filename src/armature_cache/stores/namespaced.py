@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from armature_cache.entry import Entry
     from armature_cache.stores.base import CacheStore
     from armature_cache.stores.draft import Draft
+    from armature_cache.stores.primitives import EntryStore
 
 
 class NamespacedCache(Wrapper):
@@ -117,6 +118,14 @@ class NamespacedCache(Wrapper):
 
     async def _invalidate(self, tags: Sequence[str]) -> None:
         await self.store._invalidate(self._inner(tags))
+
+    async def _invalidate_and_remove(self, tags: Sequence[str], keys: Sequence[str]) -> list[bool]:
+        return await self.store._invalidate_and_remove(self._inner(tags), self._inner(keys))
+
+    def _rooted(
+        self, tags: tuple[str, ...], keys: tuple[str, ...]
+    ) -> tuple[EntryStore, tuple[str, ...], tuple[str, ...]]:
+        return self.store._rooted(tuple(self._inner(tags)), tuple(self._inner(keys)))
 
     async def _restart(self) -> None:
         await self.store._invalidate((self._prefix,))

@@ -174,6 +174,21 @@ class EntryStore(ABC):
     async def _invalidate(self, tags: Sequence[str]) -> None:
         """Make every entry with one of these tags invalid."""
 
+    async def _invalidate_and_remove(self, tags: Sequence[str], keys: Sequence[str]) -> list[bool]:
+        """`_invalidate` and `_remove`, in one round trip where the store can."""
+        try:
+            if tags:
+                await self._invalidate(tags)
+        finally:
+            had = await self._remove(keys) if keys else []
+        return had
+
+    def _rooted(
+        self, tags: tuple[str, ...], keys: tuple[str, ...]
+    ) -> tuple[EntryStore, tuple[str, ...], tuple[str, ...]]:
+        """The innermost store that wrappers share, and what it calls these tags and keys."""
+        return self, tags, keys
+
     @abstractmethod
     async def _restart(self) -> None:
         """Make every entry of the whole namespace invalid, and free what this process holds."""

@@ -263,7 +263,10 @@ class RedisEntries(RedisListing):
         raise self._contended(key)
 
     async def _remove(self, keys: Sequence[str]) -> list[bool]:
-        _, heads = await self.clock.invalidate((), keys)
+        return await self._invalidate_and_remove((), keys)
+
+    async def _invalidate_and_remove(self, tags: Sequence[str], keys: Sequence[str]) -> list[bool]:
+        _, heads = await self.clock.invalidate(tags, keys)
         had = []
         for head in heads:
             parsed = envelope.parse_head(head)

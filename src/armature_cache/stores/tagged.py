@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from armature_cache import leases
 from armature_cache._missing import UNSET, Unset
-from armature_cache.clocks.digest import hardly, softly
-from armature_cache.events import Invalidated
+from armature_cache.clocks.digest import softly
 from armature_cache.options import TTL, check_key, check_seconds, check_tag, check_tags
 from armature_cache.stores import deferral
 from armature_cache.stores.namespaced import NamespacedCache
@@ -17,6 +16,7 @@ from armature_cache.stores.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from armature_cache.stores.draft import Mark
+    from armature_cache.sync import TaggedCache as SyncTaggedCache
 
 
 class TaggedCache(Wrapper):
@@ -86,32 +86,30 @@ class TaggedCache(Wrapper):
         self, names: tuple[str, ...], *, wait: bool = False, delay: float | None = None
     ) -> None:
         """Invalidate tags by the names that the clock has for them, or leave them to a block."""
-        if not names or deferral.defer(self, names):
+        again = () if delay is None else ((delay, names),)
+        if not names or deferral.defer(self, deferral.Wish(names, wait=wait, again=again)):
             return
         leases.withdraw_all(self.clock.replica)
         self.counters.invalidations += len(names)
         if delay is not None:
             self._repeats.schedule(delay, names)
         await self._invalidate(names)
-        self._tell_invalidated(names)
+        deferral.tell_invalidated(self.hook, names)
         if wait:
             await self.clock.settle()
-
-    def _tell_invalidated(self, names: tuple[str, ...]) -> None:
-        if not self.hook.listeners:
-            return
-        for soft in (False, True):
-            tags = tuple(hardly(name) for name in names if (hardly(name) != name) is soft)
-            if tags:
-                self.hook.emit(Invalidated(tags, soft))
 
     def deferred_invalidation(self) -> deferral.Deferral:
         """Hold back invalidations of tags until the block ends; none are sent after an exception.
 
         For a database transaction: `async with cache.deferred_invalidation(), transaction:`. The
-        tags of the block go out in one call, once; blocks within add to the outermost one.
+        tags of the block go out in one call, once; blocks within add to the outermost one. Keys
+        are deleted at once, for `delete` has an answer, and once more when the block ends.
         """
         return deferral.Deferral(self)
+
+    async def _delete(self, keys: Sequence[str]) -> list[bool]:
+        deferral.defer(self, deferral.Wish(keys=tuple(keys)))
+        return await super()._delete(keys)
 
     async def _close(self) -> None:
         await self._repeats.run_all()
@@ -132,6 +130,10 @@ class TaggedCache(Wrapper):
     async def list_tags(self) -> list[str]:
         """The tags that valid entries carry, sorted."""
         return sorted(tag for tag in await self._live_tags() if "\0" not in tag)
+
+    def sync(self) -> SyncTaggedCache:
+        """The same cache for plain functions and threads: it shares residents and clock."""
+        return cast("SyncTaggedCache", super().sync())
 
     def namespace(self, name: str) -> TaggedCache:
         """A tagged cache of its own within this one: other keys, other tags."""

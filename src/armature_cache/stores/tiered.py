@@ -379,6 +379,9 @@ class TieredCache(CacheStore):
     async def _invalidate(self, tags: Sequence[str]) -> None:
         await self._source()._invalidate(tags)
 
+    async def _invalidate_and_remove(self, tags: Sequence[str], keys: Sequence[str]) -> list[bool]:
+        return await self._beyond(self._source()._invalidate_and_remove(tags, keys), keys)
+
     async def _restart(self) -> None:
         await self._source()._restart()
         if self._near is not None:

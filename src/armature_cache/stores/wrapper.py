@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from armature_cache.claims import Claim, Holder
     from armature_cache.entry import Entry
     from armature_cache.stores.draft import Draft, Prepared
+    from armature_cache.stores.primitives import EntryStore
     from armature_cache.stores.stats import CacheStats
 
 
@@ -108,6 +109,14 @@ class Wrapper(CacheStore):
 
     async def _invalidate(self, tags: Sequence[str]) -> None:
         await self.store._invalidate(tags)
+
+    async def _invalidate_and_remove(self, tags: Sequence[str], keys: Sequence[str]) -> list[bool]:
+        return await self.store._invalidate_and_remove(tags, keys)
+
+    def _rooted(
+        self, tags: tuple[str, ...], keys: tuple[str, ...]
+    ) -> tuple[EntryStore, tuple[str, ...], tuple[str, ...]]:
+        return self.store._rooted(tags, keys)
 
     async def _restart(self) -> None:
         await self.store._restart()

@@ -1,0 +1,1 @@
+"""Where this library meets others: each module needs the package that it is named after."""
