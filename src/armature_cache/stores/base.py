@@ -13,7 +13,6 @@ from armature_cache.events import Listener
 from armature_cache.options import (
     TTL,
     Consistency,
-    check_consistency,
     check_key,
     check_loader,
     encodable,
@@ -52,7 +51,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T: ...
     @overload
@@ -65,7 +64,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T: ...
     async def get_or_set(
@@ -77,7 +76,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T:
         """The value of a key, loaded and stored if there is none.
@@ -88,7 +87,7 @@ class CacheStore(BulkMethods):
         options are the fields of `LoadPolicy`, for this call; what a loader can say of its value
         is in `load_context()`.
         """
-        if consistency == "bounded":
+        if consistency is UNSET or consistency == "bounded":
             try:
                 entry = self._peek(key)
             except TypeError:
@@ -96,7 +95,7 @@ class CacheStore(BulkMethods):
                 raise
             if entry is not None and (type is None or self._fits(entry, type)):
                 return cast("T", entry.value)
-        strong = check_consistency(consistency)
+        strong = self._is_strong(consistency)
         check_loader(loader)
         options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
         return await Load(self, check_key(key), loader, options, strong=strong).value()

@@ -11,7 +11,6 @@ from armature_cache.errors import BackendError, CacheKeyError, ConfigError
 from armature_cache.options import (
     TTL,
     Consistency,
-    check_consistency,
     check_key,
     check_loader,
     resolve_tags,
@@ -33,11 +32,11 @@ class BulkMethods(SingleMethods):
         keys: Iterable[str],
         *,
         type: object = None,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> dict[str, Any]:
         """The values of those keys that have one, in the order asked."""
         asked = check_keys(keys)
-        found = await self._gather(asked, type, strong=check_consistency(consistency))
+        found = await self._gather(asked, type, strong=self._is_strong(consistency))
         missed = [key for key in asked if key not in found]
         if missed:
             stamp, now = await self._stamp(), self.time()
@@ -88,7 +87,7 @@ class BulkMethods(SingleMethods):
         return sum(await self._delete(asked)) if asked else 0
 
     async def exists_many(
-        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+        self, keys: Iterable[str], *, consistency: Consistency | Unset = UNSET
     ) -> dict[str, bool]:
         """For each key, whether it has a valid entry."""
         asked = check_keys(keys)
@@ -96,7 +95,7 @@ class BulkMethods(SingleMethods):
         return {key: key in found for key in asked}
 
     async def ttl_many(
-        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+        self, keys: Iterable[str], *, consistency: Consistency | Unset = UNSET
     ) -> dict[str, float | None]:
         """For each key, what `ttl` would say."""
         asked = check_keys(keys)
@@ -113,7 +112,7 @@ class BulkMethods(SingleMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> dict[str, T]: ...
     @overload
     async def get_or_set_many(
@@ -125,7 +124,7 @@ class BulkMethods(SingleMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> dict[str, T]: ...
     async def get_or_set_many(
         self,
@@ -136,7 +135,7 @@ class BulkMethods(SingleMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> dict[str, T]:
         """The values of several keys; `loader` is called once, with the keys that are missing.
 
@@ -144,7 +143,7 @@ class BulkMethods(SingleMethods):
         raises `ConfigError`, and then nothing is stored.
         """
         asked = check_keys(keys)
-        strong = check_consistency(consistency)
+        strong = self._is_strong(consistency)
         check_loader(loader)
         tags = resolve_tags(tags)
         self._check_tags(tags)
