@@ -109,6 +109,11 @@ def lacking(commands: Sequence[Command], replies: list[Any]) -> list[int]:
     ]
 
 
+def demoted(replies: list[Any]) -> bool:
+    """Whether a replica answered: the address may lead to its primary by now."""
+    return any(isinstance(reply, redis_errors.ReadOnlyError) for reply in replies)
+
+
 def checked(answer: Answer, backend: str) -> list[Any]:
     """The replies, or the first error among them, translated."""
     for reply in answer.replies:

@@ -167,7 +167,7 @@ class RedisCache(RedisEntries):
             self.counters,
             syncs=self._replica.syncs,
             pending_invalidations=self._replica.owing,
-            coherence=self._replica.coherence.report(),
+            coherence=self._replica.report(),
         )
 
     async def _ping(self) -> None:
