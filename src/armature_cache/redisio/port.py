@@ -125,12 +125,24 @@ def checked(answer: Answer, backend: str) -> list[Any]:
 def translate(error: BaseException, backend: str) -> BackendError:
     """The error of this library for one of redis-py or the socket."""
     text = str(error).partition(" : <")[0]  # without what redis-py's sentinels look like
+    if _is_of_tls(text, backend):
+        return BackendUnavailable(f"{backend} {_TLS_ADVICE}: {text}", backend=backend)
     for kinds, starts, kind, advice in _TRANSLATIONS:
         if isinstance(error, kinds) or text.startswith(starts):
             return kind(f"{backend} {advice}: {text}", backend=backend)
     return BackendUnavailable(f"{backend} answered: {text}", backend=backend)
 
 
+def _is_of_tls(text: str, backend: str) -> bool:
+    """redis-py tells of it in words alone."""
+    files = "No such file" in text or "Permission denied" in text
+    return "[SSL" in text or (files and backend.startswith("rediss"))
+
+
+_TLS_ADVICE: Final = (
+    "failed at TLS; check ssl_ca_certs, ssl_certfile and ssl_keyfile, and the names in the "
+    "server's certificate"
+)
 _TRANSLATIONS: Final[
     tuple[tuple[tuple[type[BaseException], ...], tuple[str, ...], type[BackendError], str], ...]
 ] = (
