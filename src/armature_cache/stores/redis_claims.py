@@ -30,6 +30,7 @@ class Claims:
 
     async def take(self, key: str, mine: Holder, life: float, *, instead_of: str = "") -> Claim:
         """Claim a load; whoever has to wait is told by the listener that the claim has ended."""
+        self._clock.check()
         keys = [self._names.claim(key), self._names.value(key)]
         said = "|".join(map(str, mine))
         command = scripts.CLAIM(keys, said, max(1, round(life * 1000)), instead_of)
