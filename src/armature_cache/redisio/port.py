@@ -148,7 +148,14 @@ _TRANSLATIONS: Final[
 ] = (
     (
         (redis_errors.AuthenticationError, redis_errors.NoPermissionError),
-        ("WRONGPASS", "NOAUTH", "NOPERM", "invalid username-password"),
+        (
+            "WRONGPASS",
+            "NOAUTH",
+            "NOPERM",
+            "invalid username-password",
+            "ACL failure in script",
+            "The user executing the script",
+        ),
         AuthenticationFailed,
         "refused the user, the password, or a right; check the url and the ACL",
     ),
