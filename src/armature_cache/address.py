@@ -11,14 +11,39 @@ from armature_cache.errors import ConfigError
 Topology = Literal["single", "cluster", "sentinel"]
 
 SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
-_OPTIONS: Final = ("db", "username", "password", "client_name")
+_CREDENTIALS: Final = ("db", "username", "password")
+_YES_NO: Final = ("true", "false")
+_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "db": (),
+    "username": (),
+    "password": (),
+    "client_name": (),
+    "ssl_ca_certs": (),
+    "ssl_ca_path": (),
+    "ssl_ca_data": (),
+    "ssl_certfile": (),
+    "ssl_keyfile": (),
+    "ssl_password": (),
+    "ssl_cert_reqs": ("required", "optional", "none"),
+    "ssl_check_hostname": _YES_NO,
+    "ssl_ciphers": (),
+    "ssl_min_version": ("1.2", "1.3"),
+    "sentinel_username": (),
+    "sentinel_password": (),
+    "sentinel_tls": _YES_NO,
+}
+"""The options of a URL, and the values that each of them may have; empty: any."""
 _DEFAULT_PORT: Final = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _MOST_PORT: Final = 65_535
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class Address:
-    """The parts of a URL. `hosts` are seeds in a cluster, and sentinels under Sentinel."""
+    """The parts of a URL. `hosts` are seeds in a cluster, and sentinels under Sentinel.
+
+    `options` are those for connections, `sentinel_options` those for connections to sentinels only,
+    without the prefix of their names.
+    """
 
     topology: Topology
     tls: bool
@@ -29,6 +54,7 @@ class Address:
     username: str | None
     password: str | None
     options: tuple[tuple[str, str], ...]
+    sentinel_options: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"<Address {self.shown}>"
@@ -69,7 +95,8 @@ def parse_address(url: str) -> Address:
     if "@" in query or (base != "unix" and "@" in rest.partition("/")[2]):
         raise _wrong("url cannot be read: percent-encode special characters of the password")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    _check_options(options)
+    tls = base in {"rediss", "valkeys"}
+    _check_options(options, tls=tls, sentinels=kind == "sentinel")
     authority, _, path = rest.partition("/")
     secret, at, places = authority.rpartition("@")
     username, password = _credentials(secret if at else "", options)
@@ -80,14 +107,23 @@ def parse_address(url: str) -> Address:
         raise _wrong("a unix url names a socket: unix:///run/redis.sock")
     return Address(
         topology=topology,
-        tls=base in {"rediss", "valkeys"},
+        tls=tls,
         hosts=() if base == "unix" else _hosts(places, topology),
         path=f"/{path}" if base == "unix" else "",
         service=service,
         db=db,
         username=username,
         password=password,
-        options=tuple((k, v) for k, v in options.items() if k not in _OPTIONS[:3]),
+        options=tuple(
+            (name, value)
+            for name, value in options.items()
+            if name not in _CREDENTIALS and not name.startswith("sentinel_")
+        ),
+        sentinel_options=tuple(
+            (name.removeprefix("sentinel_"), value)
+            for name, value in options.items()
+            if name.startswith("sentinel_")
+        ),
     )
 
 
@@ -154,10 +190,17 @@ def _service_and_db(topology: Topology, path: str, options: dict[str, str]) -> t
     return service, int(name)
 
 
-def _check_options(options: dict[str, str]) -> None:
-    for name in options:
-        if name not in _OPTIONS and not name.startswith("ssl_"):
+def _check_options(options: dict[str, str], *, tls: bool, sentinels: bool) -> None:
+    for name, value in options.items():
+        if name not in _OPTIONS:
             raise _wrong(
-                f"unknown url option {name!r}; known are {sorted(_OPTIONS)} and ssl_*; give "
+                f"unknown url option {name!r}; known are {', '.join(_OPTIONS)}; give "
                 "timeouts and pool sizes as arguments of CacheConfig.redis"
             )
+        choices = _OPTIONS[name]
+        if choices and value not in choices:
+            raise _wrong(f"the url option {name!r} is one of {', '.join(choices)}")
+        if name.startswith("ssl_") and not tls:
+            raise _wrong(f"the url option {name!r} is for TLS: use rediss://")
+        if name.startswith("sentinel_") and not sentinels:
+            raise _wrong(f"the url option {name!r} is for redis+sentinel://")

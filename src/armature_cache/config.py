@@ -9,6 +9,8 @@ from armature_cache.address import Address, mask_url, parse_address
 from armature_cache.errors import ConfigError
 from armature_cache.options import (
     TTL,
+    Consistency,
+    check_consistency,
     check_count,
     check_namespace,
     check_seconds,
@@ -28,7 +30,8 @@ class CacheConfig:
     Times are in seconds. `namespace` prefixes every key. `default_ttl` is used when a call gives
     none (None: no expiry). `max_ttl` bounds every lifetime, and is the server-side lifetime of
     entries without expiry. `staleness_bound` is how long after an acknowledged invalidation
-    another process may still serve the old entry. `hints=False` does without the background
+    another process may still serve the old entry; `consistency="strong"` lets every read ask for
+    news instead, unless the call says otherwise. `hints=False` does without the background
     subscription.
     """
 
@@ -44,6 +47,7 @@ class CacheConfig:
     max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES
     max_load_time: float = 60.0
     hints: bool = True
+    consistency: Consistency = "bounded"
 
     @classmethod
     def redis(
@@ -60,6 +64,7 @@ class CacheConfig:
         max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
         max_load_time: float = 60.0,
         hints: bool = True,
+        consistency: Consistency = "bounded",
     ) -> CacheConfig:
         """Settings of a Redis or Valkey server.
 
@@ -82,6 +87,7 @@ class CacheConfig:
             max_value_bytes=check_count("max_value_bytes", max_value_bytes),
             max_load_time=check_seconds("max_load_time", max_load_time),
             hints=hints,
+            consistency="strong" if check_consistency(consistency) else "bounded",
         )
 
     def __repr__(self) -> str:

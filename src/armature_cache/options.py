@@ -163,8 +163,10 @@ def encodable(text: str) -> bool:
     return True
 
 
-def check_consistency(consistency: str) -> bool:
-    """Whether a read is strong; `ConfigError` for an unknown word."""
+def check_consistency(consistency: str | Unset, *, otherwise: bool = False) -> bool:
+    """Whether a read is strong, `otherwise` saying what is not said; `ConfigError` for a typo."""
+    if consistency is UNSET:
+        return otherwise
     if consistency == "bounded":
         return False
     if consistency == "strong":

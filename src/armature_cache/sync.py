@@ -75,10 +75,12 @@ class CacheStore:
 
     @overload
     def get(
-        self, key: str, default: None = None, *, consistency: Consistency = "bounded"
+        self, key: str, default: None = None, *, consistency: Consistency | Unset = UNSET
     ) -> Any: ...
     @overload
-    def get(self, key: str, default: object, *, consistency: Consistency = "bounded") -> Any: ...
+    def get(
+        self, key: str, default: object, *, consistency: Consistency | Unset = UNSET
+    ) -> Any: ...
     @overload
     def get(
         self,
@@ -86,11 +88,11 @@ class CacheStore:
         default: None = None,
         *,
         type: type[T],
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> T | None: ...
     @overload
     def get(
-        self, key: str, default: D, *, type: type[T], consistency: Consistency = "bounded"
+        self, key: str, default: D, *, type: type[T], consistency: Consistency | Unset = UNSET
     ) -> T | D: ...
     def get(
         self,
@@ -98,9 +100,9 @@ class CacheStore:
         default: object = None,
         *,
         type: object = None,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> Any:
-        if type is None and consistency == "bounded":
+        if type is None and (consistency is UNSET or consistency == "bounded"):
             try:
                 entry = self._peek(key)
             except TypeError:
@@ -115,10 +117,10 @@ class CacheStore:
             self._core.get(key, default, type=cast("Any", type), consistency=consistency)
         )
 
-    def exists(self, key: str, *, consistency: Consistency = "bounded") -> bool:
+    def exists(self, key: str, *, consistency: Consistency | Unset = UNSET) -> bool:
         return run_ready(self._core.exists(key, consistency=consistency))
 
-    def ttl(self, key: str, *, consistency: Consistency = "bounded") -> float | None:
+    def ttl(self, key: str, *, consistency: Consistency | Unset = UNSET) -> float | None:
         return run_ready(self._core.ttl(key, consistency=consistency))
 
     def set(
@@ -164,7 +166,7 @@ class CacheStore:
         keys: Iterable[str],
         *,
         type: object = None,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> dict[str, Any]:
         return run_ready(self._core.get_many(keys, type=type, consistency=consistency))
 
@@ -183,12 +185,12 @@ class CacheStore:
         return run_ready(self._core.delete_many(keys))
 
     def exists_many(
-        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+        self, keys: Iterable[str], *, consistency: Consistency | Unset = UNSET
     ) -> dict[str, bool]:
         return run_ready(self._core.exists_many(keys, consistency=consistency))
 
     def ttl_many(
-        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+        self, keys: Iterable[str], *, consistency: Consistency | Unset = UNSET
     ) -> dict[str, float | None]:
         return run_ready(self._core.ttl_many(keys, consistency=consistency))
 
@@ -201,7 +203,7 @@ class CacheStore:
         tags: Tags = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T:
         return run_ready(
@@ -226,7 +228,7 @@ class CacheStore:
         tags: _base.TagsOfKeys = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> dict[str, T]:
         return run_ready(

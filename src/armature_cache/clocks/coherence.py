@@ -24,7 +24,9 @@ class CoherenceStats:
     `observed` counts invalidations that syncs brought; the delays, in seconds, run from the
     server's record to this process's knowledge of it, over the last 2,048 of them (`delay_max`
     over all). `violations` counts news that an earlier sync should have brought, beyond the error
-    of the estimate of the server's time: any above 0 means a server that forgets or lags.
+    of the estimate of the server's time: any above 0 means a server that forgets or lags. `halts`
+    counts how often the address was found to lead to several servers in turn, and was not used
+    for a while.
     """
 
     observed: int = 0
@@ -32,6 +34,7 @@ class CoherenceStats:
     delay_p50: float = 0.0
     delay_p99: float = 0.0
     delay_max: float = 0.0
+    halts: int = 0
 
 
 class CoherenceMeter:

@@ -171,11 +171,13 @@ class RedisClock(RedisSync):
         an epoch that is over acknowledges nothing: the command is sent again.
         """
         done: dict[int, list[Any]] = {}
+        self.check()
         if not self.replica.epoch:
             await self.resync()
         for _ in range(ATTEMPTS):
             left = [at for at in range(len(makes)) if at not in done]
             answer = await self.port.send([makes[at]() for at in left], retry=retry)
+            self.saw(answer)
             for at, reply in zip(left, checked(answer, self.port.backend), strict=True):
                 word = text(reply[0])
                 if word == "CHANGED" or (

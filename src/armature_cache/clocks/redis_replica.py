@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import weakref
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import _forking
 from armature_cache.claims import Bells
-from armature_cache.clocks.coherence import CoherenceMeter
+from armature_cache.clocks.coherence import CoherenceMeter, CoherenceStats
 from armature_cache.clocks.replica import Replica
+from armature_cache.clocks.runs import RunWatch
 
 if TYPE_CHECKING:
     from armature_cache.clocks.hints import Listener
@@ -54,6 +56,7 @@ class ServerReplica(Replica):
         "server_behind",
         "shortest_bound",
         "syncs",
+        "watch",
     )
 
     def __init__(self) -> None:
@@ -67,17 +70,27 @@ class ServerReplica(Replica):
         self.run_id = ""
         self.runs: frozenset[str] = frozenset()
         self.syncs = 0
+        self.watch = RunWatch()
         self.declared_bound = 0
         self.shortest_bound = math.inf
         self.declared_ttl = 0
         self.server_ahead = self.server_behind = self.round_trip = 0.0
 
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        return (*super().fork_locks(), *self.watch.fork_locks())
+
     def after_fork(self) -> None:
+        self.watch.after_fork()
         self.owed, self._size, self.restarts_paid = [], 0, self.restarts_owed
         listener = self.listener() if self.listener is not None else None
         if listener is not None:
             listener.after_fork()
         super().after_fork()
+
+    def distrust(self) -> None:
+        """Trust ends now, not after the bound."""
+        with self._lock:
+            self.synced_at = -math.inf
 
     @property
     def owing(self) -> int:
@@ -128,6 +141,10 @@ class ServerReplica(Replica):
 
     def moment_of(self, sequence: int) -> float:
         return (sequence / 1000 - self.server_ahead) / 1000
+
+    def report(self) -> CoherenceStats:
+        """How this process keeps up, for `stats()`."""
+        return dataclasses.replace(self.coherence.report(), halts=self.watch.halts)
 
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
         """Estimate the server's wall clock, in ms, as an upper and a lower offset."""

@@ -18,7 +18,7 @@ from armature_cache.clocks.redis_wire import (
     read_sync,
 )
 from armature_cache.clocks.replica import Delta, Stamp
-from armature_cache.errors import BackendUnavailable
+from armature_cache.errors import BackendError, BackendUnavailable
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import Answer, Command, Port, checked
@@ -64,6 +64,20 @@ class RedisSync:
         if bound < math.inf:
             replica.declared_bound = max(replica.declared_bound, int(bound * 1_000_000))
 
+    # -- who answers -------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise while the address was found to lead to one server and another in turn."""
+        self.replica.watch.check(self.port.backend, self._time())
+
+    def saw(self, answer: Answer) -> None:
+        """Note which server answered, before anything that it said is believed."""
+        try:
+            self.replica.watch.saw(answer.run_id, self.port.backend, self._time())
+        except BackendError:
+            self.replica.distrust()
+            raise
+
     # -- the sync ----------------------------------------------------------------------------
 
     def trusted(self, bound: float) -> bool:
@@ -91,6 +105,7 @@ class RedisSync:
         Returns the cursor up to which everything was known when the rest of the pipeline ran: on a
         single server it ran after the sync, in a cluster beside it.
         """
+        self.saw(answer)
         replica = self.replica
         replica.syncs += 1
         reply = read_sync(known.asof, replies)
@@ -131,6 +146,7 @@ class RedisSync:
 
         A connection that leads to another server than the script ran on is tried again.
         """
+        self.check()
         replica = self.replica
         for _ in range(ATTEMPTS):
             runs = await self.port.runs()
@@ -148,6 +164,7 @@ class RedisSync:
             )
             answer = await self.port.send([command])
             (reply,) = checked(answer, self.port.backend)
+            self.saw(answer)
             state = read_resync(reply)
             if state.run_id != answer.run_id:
                 continue
@@ -157,6 +174,8 @@ class RedisSync:
                 replica.largest_bound = state.bound
                 await self._backfill()
                 return
+        replica.watch.halt(self.port.backend, self._time())
+        replica.distrust()
         raise BackendUnavailable(
             f"{self.port.backend} answers with changing run_ids; a proxy in between, or a failover "
             "under way: connect to the primary directly",
@@ -183,6 +202,7 @@ class RedisSync:
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
         if not strong and self.trusted(bound):
             return
+        self.check()
         self._demand()
         await self.flush()
         scope = self._runtime.scope()
@@ -203,6 +223,7 @@ class RedisSync:
         The sync rides in the same pipeline, ahead of the reads, when it is due. The second result
         is the cursor up to which everything was known when the reads ran on the server.
         """
+        self.check()
         if not self.replica.epoch:
             await self.ensure(bound)
         elif self.replica.in_debt:

@@ -18,6 +18,7 @@ from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
     Answer,
     Command,
+    demoted,
     lacking,
     placed,
     run_id_of,
@@ -100,6 +101,9 @@ class AsyncPort:
                 if not retry or not _lost(error):
                     raise
                 answer = await self._exchange(pool, commands)
+            if demoted(answer.replies):
+                await self._hang_up(pool)
+                answer = await self._exchange(pool, commands) if retry else answer
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
         if len(pipelines) == 1:
@@ -122,6 +126,11 @@ class AsyncPort:
             finally:
                 await pool.release(connection)
 
+    async def _hang_up(self, pool: Any) -> None:
+        """Connect anew from now on: the address may lead to another server."""
+        if self._owned:
+            await pool.disconnect(inuse_connections=False)
+
     async def _converse(self, connection: Any, commands: Sequence[Command]) -> Answer:
         run_id = await self._run_id(connection)
         commands = placed(commands, run_id)
@@ -132,6 +141,8 @@ class AsyncPort:
             again = await self._talk(connection, [whole(commands[at]) for at in missing])
             for at, reply in zip(missing, again, strict=True):
                 replies[at] = reply
+        if demoted(replies):
+            await connection.disconnect(nowait=True)
         return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
 
     async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:

@@ -15,6 +15,7 @@ from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
     Answer,
     Command,
+    demoted,
     lacking,
     placed,
     run_id_of,
@@ -74,13 +75,22 @@ class BlockingPort:
         pool = self.pool()
         try:
             try:
-                return self._exchange(pool, commands)
+                answer = self._exchange(pool, commands)
             except RedisConnectionError as error:
                 if not retry or type(error) is not RedisConnectionError:
                     raise
-                return self._exchange(pool, commands)
+                answer = self._exchange(pool, commands)
+            if demoted(answer.replies):
+                self._hang_up(pool)
+                answer = self._exchange(pool, commands) if retry else answer
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
+        return answer
+
+    def _hang_up(self, pool: redis.ConnectionPool) -> None:
+        """Connect anew from now on: the address may lead to another server."""
+        if self._owned:
+            pool.disconnect(inuse_connections=False)
 
     def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
         connection = pool.get_connection()
@@ -95,6 +105,8 @@ class BlockingPort:
                 again = [whole(commands[at]) for at in missing]
                 for at, reply in zip(missing, self._talk(connection, again, deadline), strict=True):
                     replies[at] = reply
+            if demoted(replies):
+                connection.disconnect()
             return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
         except BaseException:
             connection.disconnect()

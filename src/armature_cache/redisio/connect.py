@@ -17,6 +17,7 @@ from armature_cache.redisio import sentinel
 from armature_cache.redisio.aio import AsyncPort
 from armature_cache.redisio.blocking import BlockingPort
 from armature_cache.redisio.cluster import ClusterPort, Node
+from armature_cache.redisio.tls import options_of
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -43,13 +44,12 @@ def _settings(config: CacheConfig) -> dict[str, Any]:
 
 def _login(address: Address) -> dict[str, Any]:
     """What every connection of a deployment needs, wherever it leads."""
-    carried: dict[str, Any] = {name: _option(value) for name, value in address.options}
-    carried |= {"db": address.db, "username": address.username, "password": address.password}
-    return carried
-
-
-def _option(value: str) -> str | bool:
-    return {"true": True, "false": False}.get(value.lower(), value)
+    return {
+        **options_of(address),
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+    }
 
 
 def _endpoint(address: Address, library: Any, node: Node | None) -> dict[str, Any]:

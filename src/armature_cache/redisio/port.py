@@ -109,6 +109,11 @@ def lacking(commands: Sequence[Command], replies: list[Any]) -> list[int]:
     ]
 
 
+def demoted(replies: list[Any]) -> bool:
+    """Whether a replica answered: the address may lead to its primary by now."""
+    return any(isinstance(reply, redis_errors.ReadOnlyError) for reply in replies)
+
+
 def checked(answer: Answer, backend: str) -> list[Any]:
     """The replies, or the first error among them, translated."""
     for reply in answer.replies:
@@ -120,18 +125,37 @@ def checked(answer: Answer, backend: str) -> list[Any]:
 def translate(error: BaseException, backend: str) -> BackendError:
     """The error of this library for one of redis-py or the socket."""
     text = str(error).partition(" : <")[0]  # without what redis-py's sentinels look like
+    if _is_of_tls(text, backend):
+        return BackendUnavailable(f"{backend} {_TLS_ADVICE}: {text}", backend=backend)
     for kinds, starts, kind, advice in _TRANSLATIONS:
         if isinstance(error, kinds) or text.startswith(starts):
             return kind(f"{backend} {advice}: {text}", backend=backend)
     return BackendUnavailable(f"{backend} answered: {text}", backend=backend)
 
 
+def _is_of_tls(text: str, backend: str) -> bool:
+    """redis-py tells of it in words alone."""
+    files = "No such file" in text or "Permission denied" in text
+    return "[SSL" in text or (files and backend.startswith("rediss"))
+
+
+_TLS_ADVICE: Final = (
+    "failed at TLS; check ssl_ca_certs, ssl_certfile and ssl_keyfile, and the names in the "
+    "server's certificate"
+)
 _TRANSLATIONS: Final[
     tuple[tuple[tuple[type[BaseException], ...], tuple[str, ...], type[BackendError], str], ...]
 ] = (
     (
         (redis_errors.AuthenticationError, redis_errors.NoPermissionError),
-        ("WRONGPASS", "NOAUTH", "NOPERM", "invalid username-password"),
+        (
+            "WRONGPASS",
+            "NOAUTH",
+            "NOPERM",
+            "invalid username-password",
+            "ACL failure in script",
+            "The user executing the script",
+        ),
         AuthenticationFailed,
         "refused the user, the password, or a right; check the url and the ACL",
     ),

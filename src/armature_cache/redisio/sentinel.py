@@ -15,6 +15,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from armature_cache.redisio.tls import sentinel_options_of
+
 if TYPE_CHECKING:
     from armature_cache.config import CacheConfig
 
@@ -70,6 +72,7 @@ def blocking_pool(config: CacheConfig, settings: dict[str, Any]) -> BlockingSent
 def _sentinels(config: CacheConfig) -> dict[str, Any]:
     """A sentinel that does not answer is not asked again: the next one is."""
     return {
+        **sentinel_options_of(config.address),
         "socket_connect_timeout": config.connect_timeout,
         "socket_timeout": config.operation_timeout,
     }

@@ -14,7 +14,6 @@ from armature_cache.events import Listener
 from armature_cache.options import (
     TTL,
     Consistency,
-    check_consistency,
     check_key,
     check_loader,
     encodable,
@@ -58,7 +57,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T: ...
     @overload
@@ -71,7 +70,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T: ...
     async def get_or_set(
@@ -83,7 +82,7 @@ class CacheStore(BulkMethods):
         tags: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> T:
         """The value of a key, loaded and stored if there is none.
@@ -94,7 +93,7 @@ class CacheStore(BulkMethods):
         options are the fields of `LoadPolicy`, for this call; what a loader can say of its value
         is in `load_context()`.
         """
-        if consistency == "bounded":
+        if consistency is UNSET or consistency == "bounded":
             try:
                 entry = self._peek(key)
             except TypeError:
@@ -102,7 +101,7 @@ class CacheStore(BulkMethods):
                 raise
             if entry is not None and (type is None or self._fits(entry, type)):
                 return cast("T", entry.value)
-        strong = check_consistency(consistency)
+        strong = self._is_strong(consistency)
         check_loader(loader)
         options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
         return await Load(self, check_key(key), loader, options, strong=strong).value()
@@ -157,7 +156,7 @@ class CacheStore(BulkMethods):
         tags: TagsOfKeys = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> dict[str, T]: ...
     @overload
@@ -170,7 +169,7 @@ class CacheStore(BulkMethods):
         tags: TagsOfKeys = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> dict[str, T]: ...
     async def get_or_set_many(
@@ -182,7 +181,7 @@ class CacheStore(BulkMethods):
         tags: TagsOfKeys = (),
         type: object = None,
         cache_none: bool = True,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
         **policy: Unpack[LoadKeywords],
     ) -> dict[str, T]:
         """The values of several keys; `loader` is called once, for those that nobody has or loads.
@@ -194,7 +193,7 @@ class CacheStore(BulkMethods):
         other values, which are stored. Other options as for `get_or_set`.
         """
         asked = check_keys(keys)
-        strong = check_consistency(consistency)
+        strong = self._is_strong(consistency)
         check_loader(loader)
         tags_of: Callable[[str], tuple[str, ...]]
         if callable(tags):

@@ -12,7 +12,6 @@ from armature_cache.events import Miss
 from armature_cache.options import (
     TTL,
     Consistency,
-    check_consistency,
     check_key,
     resolve_tags,
 )
@@ -33,11 +32,11 @@ class BulkMethods(SingleMethods):
         keys: Iterable[str],
         *,
         type: object = None,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> dict[str, Any]:
         """The values of those keys that have one, in the order asked."""
         asked = check_keys(keys)
-        found = await self._gather(asked, type, strong=check_consistency(consistency))
+        found = await self._gather(asked, type, strong=self._is_strong(consistency))
         missed = [key for key in asked if key not in found]
         if missed:
             stamp, now = await self._stamp(), self.time()
@@ -89,7 +88,7 @@ class BulkMethods(SingleMethods):
         return sum(await self._delete(asked)) if asked else 0
 
     async def exists_many(
-        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+        self, keys: Iterable[str], *, consistency: Consistency | Unset = UNSET
     ) -> dict[str, bool]:
         """For each key, whether it has a valid entry."""
         asked = check_keys(keys)
@@ -97,7 +96,7 @@ class BulkMethods(SingleMethods):
         return {key: key in found for key in asked}
 
     async def ttl_many(
-        self, keys: Iterable[str], *, consistency: Consistency = "bounded"
+        self, keys: Iterable[str], *, consistency: Consistency | Unset = UNSET
     ) -> dict[str, float | None]:
         """For each key, what `ttl` would say."""
         asked = check_keys(keys)

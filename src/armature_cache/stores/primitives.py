@@ -54,6 +54,8 @@ class EntryStore(ABC):
     path: str = ""
     """What comes before a key where the clock knows it."""
     supports_tags: bool = False
+    strong: bool = False
+    """Whether reads that say nothing of consistency are strong."""
     _complained_at: float = -math.inf
     tolerant: bool = False
     """Whether reads survive a failing shared store as misses."""

@@ -108,6 +108,7 @@ class RedisCache(RedisEntries):
         self.codec = codec or MessagePackCodec()
         self.time = time
         self.bound = config.staleness_bound
+        self.strong = config.consistency == "strong"
         self.default_ttl = config.default_ttl
         self.max_ttl = config.max_ttl
         self.max_load_time = config.max_load_time
@@ -166,7 +167,7 @@ class RedisCache(RedisEntries):
             self.counters,
             syncs=self._replica.syncs,
             pending_invalidations=self._replica.owing,
-            coherence=self._replica.coherence.report(),
+            coherence=self._replica.report(),
         )
 
     async def _ping(self) -> None:

@@ -32,6 +32,7 @@ class Claims:
         self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
     ) -> list[Claim]:
         """Claim loads; whoever has to wait is told by the listener that a claim has ended."""
+        self._clock.check()
         said, lasting = "|".join(map(str, mine)), max(1, round(life * 1000))
         commands = [
             scripts.CLAIM(

@@ -87,6 +87,7 @@ class Writes:
 
     async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
         """Store values that were loaded; False for those that came too late."""
+        self._clock.check()
         claimed = [draft for draft in drafts if draft.claim]
         answer = await self._port.send([*map(self._fill_command, drafts), *self._endings(claimed)])
         replies = checked(answer, self._port.backend)

@@ -38,11 +38,11 @@ class SingleMethods(EntryStore):
 
     @overload
     async def get(
-        self, key: str, default: None = None, *, consistency: Consistency = "bounded"
+        self, key: str, default: None = None, *, consistency: Consistency | Unset = UNSET
     ) -> Any: ...
     @overload
     async def get(
-        self, key: str, default: object, *, consistency: Consistency = "bounded"
+        self, key: str, default: object, *, consistency: Consistency | Unset = UNSET
     ) -> Any: ...
     @overload
     async def get(
@@ -51,7 +51,7 @@ class SingleMethods(EntryStore):
         default: None = None,
         *,
         type: type[T],
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> T | None: ...
     @overload
     async def get(
@@ -60,7 +60,7 @@ class SingleMethods(EntryStore):
         default: D,
         *,
         type: type[T],
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> T | D: ...
     async def get(
         self,
@@ -68,15 +68,16 @@ class SingleMethods(EntryStore):
         default: object = None,
         *,
         type: object = None,
-        consistency: Consistency = "bounded",
+        consistency: Consistency | Unset = UNSET,
     ) -> Any:
         """The value of a key, or `default` when there is none.
 
         `type` is what the value is decoded to where values are stored as bytes; an entry that
         does not decode to it is a miss. `consistency="strong"` asks the shared store now, so that
-        nothing is returned that was invalidated before this call began.
+        nothing is returned that was invalidated before this call began; not given, the cache's own
+        setting decides.
         """
-        if consistency == "bounded":
+        if consistency is UNSET or consistency == "bounded":
             try:
                 entry = self._peek(key)
             except TypeError:
@@ -87,7 +88,7 @@ class SingleMethods(EntryStore):
                 if leased and self.path + key in leased:
                     leases.withdraw(self.clock.replica, self.path + key)
                 return entry.value
-        strong = check_consistency(consistency)
+        strong = self._is_strong(consistency)
         found = await self._fetch((check_key(key),), type, strong=strong)
         replica = self.clock.replica
         if key in found:
@@ -97,18 +98,23 @@ class SingleMethods(EntryStore):
         leases.leave(replica, self.path + key, await self._stamp(), self.time())
         return default
 
-    async def exists(self, key: str, *, consistency: Consistency = "bounded") -> bool:
+    async def exists(self, key: str, *, consistency: Consistency | Unset = UNSET) -> bool:
         """Whether a key has a valid entry."""
         return key in await self._look((check_key(key),), consistency)
 
-    async def ttl(self, key: str, *, consistency: Consistency = "bounded") -> float | None:
+    async def ttl(self, key: str, *, consistency: Consistency | Unset = UNSET) -> float | None:
         """The seconds that a key's entry has left: None if absent, `math.inf` without expiry."""
         return self._left((await self._look((check_key(key),), consistency)).get(key))
 
-    async def _look(self, keys: Sequence[str], consistency: Consistency) -> dict[str, Entry]:
-        if check_consistency(consistency):
+    async def _look(
+        self, keys: Sequence[str], consistency: Consistency | Unset
+    ) -> dict[str, Entry]:
+        if self._is_strong(consistency):
             await self.clock.ensure(self.bound, strong=True)
         return await self._probe(keys)
+
+    def _is_strong(self, consistency: Consistency | Unset) -> bool:
+        return check_consistency(consistency, otherwise=self.strong)
 
     def _left(self, entry: Entry | None) -> float | None:
         if entry is None:

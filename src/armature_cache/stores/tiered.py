@@ -13,7 +13,7 @@ from armature_cache.config import DEFAULT_STALENESS_BOUND, check_bound
 from armature_cache.entry import UNTOUCHED_PART, Entry, rare_of
 from armature_cache.errors import BackendError, BackendUnavailable, ConfigError
 from armature_cache.loading import Flights
-from armature_cache.options import check_seconds
+from armature_cache.options import Consistency, check_consistency, check_seconds
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.memory import InMemoryCache
@@ -39,7 +39,8 @@ class TieredCacheConfig:
     lifetime as a part of L2's. `staleness_bound` is how long, in seconds, L1 is trusted after its
     last contact with L2. `on_l2_down` says what reads of a key do when L2 fails: `load` (a miss),
     `raise`, or `serve_stale`: what L1 holds, for `serve_stale_for` seconds beyond trust, then a
-    miss. Writes, listings and scans raise under each of them.
+    miss. Writes, listings and scans raise under each of them. `consistency` is that of reads which
+    say nothing of it: with `strong`, which L2's own setting implies, each of them asks L2.
     """
 
     enable_l1: bool = True
@@ -50,6 +51,7 @@ class TieredCacheConfig:
     staleness_bound: float = DEFAULT_STALENESS_BOUND
     on_l2_down: OnL2Down = "load"
     serve_stale_for: float = 60.0
+    consistency: Consistency = "bounded"
 
     def __post_init__(self) -> None:
         fraction = self.l1_ttl_fraction
@@ -69,6 +71,7 @@ class TieredCacheConfig:
                 f"on_l2_down is one of {get_args(OnL2Down)}, not {self.on_l2_down!r}",
                 field="on_l2_down",
             )
+        check_consistency(self.consistency)
         check_bound(self.staleness_bound)
         check_seconds("serve_stale_for", self.serve_stale_for)
 
@@ -123,6 +126,7 @@ class TieredCache(CacheStore):
         self.hook = source.hook
         if near is not None and near.hook is not self.hook:
             near._listen_to(self.hook)
+        self.strong = config.enable_l2 and (config.consistency == "strong" or far.strong)
         self._nearest()._followed_by(self)
         self._follow_peek()
 
@@ -130,7 +134,8 @@ class TieredCache(CacheStore):
         return self._near if self._use_l1 and self._near is not None else self._far
 
     def _follow_peek(self) -> None:
-        self._peek = self._nearest()._peek  # type: ignore[method-assign]  # a hit takes no detour
+        # A hit takes no detour; a strong one takes a round trip.
+        self._peek = _no_peek if self.strong else self._nearest()._peek  # type: ignore[method-assign]
         self._tell_followers()
 
     def _adopt(self) -> None:
@@ -146,7 +151,7 @@ class TieredCache(CacheStore):
     # -- reading -----------------------------------------------------------------------------
 
     def _peek(self, key: str) -> Entry | None:
-        return self._nearest()._peek(key)
+        return None if self.strong else self._nearest()._peek(key)
 
     def _remnant(self, key: str) -> Entry | None:
         return self._nearest()._remnant(key)
@@ -461,6 +466,10 @@ class _Outage:
     def over(self) -> None:
         """L2 has answered."""
         self._failures = 0
+
+
+def _no_peek(key: str) -> Entry | None:  # noqa: ARG001 - what it stands in for takes one
+    return None
 
 
 def _near_tier(l1: CacheStore) -> tuple[InMemoryCache | None, list[TaggedCache]]:

@@ -71,7 +71,7 @@ class ClusterServers(ServerGroup):
     @property
     def url(self) -> str:
         """Address of all servers."""
-        return url_of("redis+cluster", self._password, self.nodes)
+        return url_of("cluster", self._password, self.nodes)
 
     def masters(self) -> list[RedisServer]:
         """The masters that own slots, in the order of their slots; a dead one until replaced."""

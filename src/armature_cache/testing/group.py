@@ -113,8 +113,10 @@ def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> li
         return list(pool.map(work, todo))
 
 
-def url_of(scheme: str, password: object, servers: Iterable[RedisServer], path: str = "") -> str:
-    """An address of several hosts."""
+def url_of(kind: str, password: object, servers: Iterable[RedisServer], path: str = "") -> str:
+    """An address of several hosts: `cluster` or `sentinel`."""
+    servers = list(servers)
+    scheme = f"rediss+{kind}" if any(each.tls for each in servers) else f"redis+{kind}"
     user = f":{quote(str(password), safe='')}@" if password else ""
     return f"{scheme}://{user}{','.join(f'{each.host}:{each.port}' for each in servers)}{path}"
 

@@ -15,19 +15,26 @@ from armature_cache.testing.errors import ServerError
 Argument = str | bytes | int | float
 
 
-def connect(host: str, port: int, *, tls: bool, timeout: float) -> socket.socket:
+def connect(host: str, port: int, *, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:
     """A connection on which nothing takes longer than `timeout` seconds."""
     plain = socket.create_connection((host, port), timeout=timeout)
-    if not tls:
+    if tls is None:
         return plain
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     try:
-        return context.wrap_socket(plain)
+        return tls.wrap_socket(plain)
     except BaseException:
         plain.close()
         raise
+
+
+def believing(certificate: object, key: object) -> ssl.SSLContext:
+    """TLS that believes any server, and shows this certificate if it is asked for one."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if certificate and key:
+        context.load_cert_chain(str(certificate), str(key))
+    return context
 
 
 def ask(connection: socket.socket, *commands: Sequence[Argument]) -> list[Any]:

@@ -60,7 +60,8 @@ class SentinelServers(ServerGroup):
         replicas: How many replicas.
         sentinels: How many Sentinels; a majority of them is the quorum.
         binary: The server to run; as for `RedisServer`.
-        options: Directives for the servers that hold data, also `requirepass`.
+        options: Directives for the servers that hold data, also `requirepass`; those of TLS are
+            for the Sentinels, too.
         down_after: Milliseconds of silence after which the primary is replaced. Where no test kills
             a server, a longer time spares a busy machine needless failovers.
         failover_timeout: Milliseconds until a failover that got stuck is given up; the next one
@@ -86,7 +87,10 @@ class SentinelServers(ServerGroup):
         if self._password:
             own["masterauth"] = self._password
         super().__init__([_Data(binary=binary, options=own) for _ in range(1 + replicas)], timeout)
-        self.sentinels: list[RedisServer] = [_Sentinel(binary=binary) for _ in range(sentinels)]
+        tls = {name: value for name, value in own.items() if name.startswith("tls-")}
+        self.sentinels: list[RedisServer] = [
+            _Sentinel(binary=binary, options=tls) for _ in range(sentinels)
+        ]
         self._settings = {
             "down-after-milliseconds": down_after,
             "failover-timeout": failover_timeout,
@@ -101,7 +105,7 @@ class SentinelServers(ServerGroup):
     @property
     def url(self) -> str:
         """Addresses of the Sentinels, and the name of the primary."""
-        return url_of("redis+sentinel", self._password, self.sentinels, f"/{self.name}")
+        return url_of("sentinel", self._password, self.sentinels, f"/{self.name}")
 
     def primary(self) -> RedisServer:
         """The primary, as the best informed Sentinel sees it; a dead one until replaced."""

@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -31,7 +32,7 @@ from armature_cache.testing.errors import ServerError
 from armature_cache.testing.options import Option, directives
 from armature_cache.testing.ports import HOST, free_ports
 from armature_cache.testing.process import GuardedProcess
-from armature_cache.testing.resp import Argument, ask, connect, info
+from armature_cache.testing.resp import Argument, ask, believing, connect, info
 
 _POLL: Final = 0.005
 _PORT_ATTEMPTS: Final = 10
@@ -44,7 +45,8 @@ class RedisServer:
     Args:
         binary: The server to run. Default: `find_valkey()`, else `find_redis()`.
         options: Directives of the configuration file, as `{"maxmemory": "64mb"}`; `True` and
-            `False` are yes and no. With `tls-cert-file`, the port speaks TLS only.
+            `False` are yes and no. With `tls-cert-file`, the port speaks TLS only, and so do
+            connections to other servers.
         startup_timeout: Seconds until a server that does not answer counts as failed.
     """
 
@@ -253,7 +255,10 @@ class RedisServer:
             raise
 
     def _ports(self, port: int) -> dict[str, Option]:
-        ports: dict[str, Option] = {"port": 0, "tls-port": port} if self.tls else {"port": port}
+        ports: dict[str, Option] = {"port": port}
+        if self.tls:
+            ports = {"port": 0, "tls-port": port, "tls-replication": True}
+            ports |= {"tls-cluster": True} if self.options.get("cluster-enabled") else {}
         if self.options.get("cluster-enabled"):
             # By default port + 10,000, which can be a port of somebody's outgoing connection.
             ports["cluster-port"] = self._bus_port
@@ -282,7 +287,12 @@ class RedisServer:
         return False
 
     def _connected(self, port: int, timeout: float) -> contextlib.closing[socket.socket]:
-        return contextlib.closing(connect(self.host, port, tls=self.tls, timeout=timeout))
+        return contextlib.closing(connect(self.host, port, tls=self._tls, timeout=timeout))
+
+    @property
+    def _tls(self) -> ssl.SSLContext | None:
+        names = ("tls-cert-file", "tls-key-file")
+        return believing(*map(self.options.get, names)) if self.tls else None
 
     def _release(self) -> None:
         self._paused = False
