@@ -6,10 +6,12 @@ import argparse
 import sys
 
 from tests.torture import report
-from tests.torture.faults import KINDS
+from tests.torture.group_faults import KINDS
 from tests.torture.mutate import MUTATIONS
 from tests.torture.run import Options, Unfinished, torture
 from tests.torture.topology import SERVERS, TOPOLOGIES
+
+_ALL = list(dict.fromkeys(name for kinds in KINDS.values() for name in kinds))
 
 
 def _options() -> Options:
@@ -24,16 +26,14 @@ def _options() -> Options:
     parser.add_argument("--pace", type=float, default=0.004, help="mean rest of a task, seconds")
     parser.add_argument("--bound", type=float, default=0.1, help="staleness bound, seconds")
     parser.add_argument("--timeout", type=float, default=0.5, help="operation timeout, seconds")
-    parser.add_argument(
-        "--faults", default="all", help=f"all, none, or some of: {', '.join(KINDS)}"
-    )
+    parser.add_argument("--faults", default="all", help=f"all, none, or some of: {', '.join(_ALL)}")
     parser.add_argument("--no-forks", action="store_true")
     parser.add_argument("--mutate", choices=list(MUTATIONS), default=None)
     said = parser.parse_args()
-    faults = {"all": tuple(KINDS), "none": ()}.get(
+    faults = {"all": tuple(KINDS[said.topology]), "none": ()}.get(
         said.faults, tuple(name.strip() for name in said.faults.split(","))
     )
-    if unknown := set(faults) - set(KINDS):
+    if unknown := set(faults) - set(KINDS[said.topology]):
         parser.error(f"unknown faults: {sorted(unknown)}")
     return Options(
         server=said.server,

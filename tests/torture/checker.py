@@ -26,13 +26,19 @@ from tests.torture.events import (
     Settled,
     Token,
     Trouble,
+    Vanished,
 )
 from tests.torture.space import OBJECTS, name_of
 
 _KEPT: Final = 4000
 _HISTORY: Final = 300
+_FAULTS: Final = 8
 _CALM: Final = 3.0
 """Seconds after a fault in which misses are not counted as over-invalidations."""
+
+
+DOOMED: Final = "-doomed"
+"""How the names of workers end that are killed on purpose."""
 
 
 class Violation(NamedTuple):
@@ -93,7 +99,10 @@ class Line:
         self.open: collections.Counter[int] = collections.Counter()
         self.closing = 0
         self.everyone = Barriers()
-        self.own: dict[str, Barriers] = {}
+        self.everywhere = Barriers()
+        self.softly = Barriers()
+        self.own: dict[str, Barriers] = collections.defaultdict(Barriers)
+        self.own_softly: dict[str, Barriers] = collections.defaultdict(Barriers)
         self.kept: Kept | None = None
         self.history: collections.deque[Event] = collections.deque(maxlen=_HISTORY)
 
@@ -103,11 +112,27 @@ class Line:
             return math.inf
         return max(self.retired[version], self.claimed.get(version, -math.inf))
 
-    def close(self, end: float, since: float, worker: str, text: str, *, acked: bool) -> None:
+    def close(
+        self, end: float, since: float, worker: str, text: str, *, acked: bool, reach: str
+    ) -> None:
         """An invalidation ended."""
+        soft = reach == "soft"
         if acked:
-            self.everyone.add(end, since, worker, text)
-        self.own.setdefault(worker, Barriers()).add(end, since, worker, text)
+            (self.softly if soft else self.everyone).add(end, since, worker, text)
+        if acked and reach == "everywhere":
+            self.everywhere.add(end, since, worker, text)
+        (self.own_softly if soft else self.own)[worker].add(end, since, worker, text)
+
+    def barrier(self, read: Read, slack: float) -> tuple[float, str]:
+        """The moment before which nothing may be that a read returns, and what says so."""
+        at, late = read.began, read.began - slack
+        return max(
+            self.everyone.before(late),
+            self.everywhere.before(at),
+            self.own[read.worker].before(at),
+            self.softly.before(late - read.grace),
+            self.own_softly[read.worker].before(at - read.grace),
+        )
 
 
 @dataclasses.dataclass
@@ -137,6 +162,7 @@ class Checker:
         self._lines = [Line() for _ in range(OBJECTS)]
         self._claims: dict[Token, Claim] = {}
         self._closings: dict[Token, Closing] = {}
+        self._faults: collections.deque[str] = collections.deque(maxlen=_FAULTS)
         self._broken = 0
         self._whole_since = 0.0
 
@@ -165,17 +191,21 @@ class Checker:
             case CountBegun() | CountEnded() | Held():
                 self.counting.take(event)
             case Breaking():
+                self._faults.append(repr(event))
                 self._broken += 1
                 self.counting.end_window(event.window)
             case Fault():
+                self._faults.append(repr(event))
                 self._broken -= 1
                 self._whole_since = event.at
                 self.tally.faults[event.kind] += 1
+            case Vanished():
+                self._abandon(event)
             case Trouble():
                 self._violated("trouble", f"{event.worker}: {event.text}", [])
 
     def _violated(self, rule: str, text: str, history: list[str]) -> None:
-        self.violations.append(Violation(rule, text, history))
+        self.violations.append(Violation(rule, text, [*history, *self._faults]))
 
     # -- what makes and ends versions --------------------------------------------------------
 
@@ -205,7 +235,7 @@ class Checker:
             if event.outcome == "unknown":
                 line.kept = None
             if event.outcome == "acked":
-                line.close(event.at, claim.at, event.worker, text, acked=True)
+                line.close(event.at, claim.at, event.worker, text, acked=True, reach="bound")
                 line.kept = Kept(version, claim.at, event.at, claim.at + event.ttl)
 
     def _closing(self, event: Closing) -> None:
@@ -218,7 +248,7 @@ class Checker:
         opened = self._closings.pop(event.token)
         text = (
             f"{opened.op} by {event.worker} from {opened.at:.6f} to {event.at:.6f}, "
-            f"{event.outcome}, of what is older than {event.since:.6f}"
+            f"{event.outcome}, reach {event.reach}, of what is older than {event.since:.6f}"
         )
         for obj in opened.objects:
             line = self._lines[obj]
@@ -227,7 +257,20 @@ class Checker:
             line.history.append(event)
             if event.outcome != "unknown":
                 acked = event.outcome == "acked"
-                line.close(event.at, event.since, event.worker, text, acked=acked)
+                line.close(
+                    event.at, event.since, event.worker, text, acked=acked, reach=event.reach
+                )
+
+    def _abandon(self, event: Vanished) -> None:
+        """Nobody knows what became of the calls of a worker that is gone."""
+        if not event.worker.endswith(DOOMED):
+            self._violated("trouble", f"{event.worker} has vanished", [])
+        self.tally.faults["kill a worker in a write"] += 1
+        for token in [token for token in self._claims if token[0] == event.worker]:
+            self._settle(Settled(event.at, event.worker, token, "unknown", 0.0))
+        for token in [token for token in self._closings if token[0] == event.worker]:
+            self._closed(Closed(event.at, event.worker, token, 0.0, "unknown"))
+        self.counting.abandon(event.worker)
 
     # -- reads -------------------------------------------------------------------------------
 
@@ -244,10 +287,7 @@ class Checker:
             return
         self._delay(line, read, made)
         slack = 0.0 if read.strong else self.bound
-        since, text = line.everyone.before(read.began - slack)
-        own = line.own.get(read.worker)
-        if own is not None:
-            since, text = max((since, text), own.before(read.began))
+        since, text = line.barrier(read, slack)
         if made < since:
             self._stale(line, read, made, text)
 
@@ -272,6 +312,6 @@ class Checker:
         if kept is None or self._broken or line.closing or kept.at > read.began:
             return
         calm = kept.began > self._whole_since + _CALM and read.at < kept.until
-        if calm and line.everyone.sinces[-1] <= kept.began:
+        if calm and line.everyone.sinces[-1] <= kept.began and not read.grace:
             self.tally.calm_reads += 1
             self.tally.lost += read.version is None

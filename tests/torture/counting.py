@@ -52,6 +52,11 @@ class Counting:
         if window:
             self._over.add(window)
 
+    def abandon(self, worker: str) -> None:
+        """A worker is gone: the outcome of what it had begun is unknown."""
+        for token in [token for token in self._calls if token[0] == worker]:
+            self._end(CountEnded(0.0, worker, token, None))
+
     def take(self, event: CountBegun | CountEnded | Held) -> None:
         """Judge one event."""
         match event:

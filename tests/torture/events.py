@@ -52,6 +52,8 @@ class Closed(NamedTuple):
     """Such a call ended. `since` is the moment before which values were older.
 
     `outcome` is `acked`, `unsent` (not acknowledged, but dead in its own process) or `unknown`.
+    `reach` is `bound`, `everywhere` (it waited until no process can serve anything older) or `soft`
+    (what is older may still be served to those who accept it, for a grace).
     """
 
     at: float
@@ -59,10 +61,14 @@ class Closed(NamedTuple):
     token: Token
     since: float
     outcome: str
+    reach: str = "bound"
 
 
 class Read(NamedTuple):
-    """A read ended that began at `began`; `version` None is a miss."""
+    """A read ended that began at `began`; `version` None is a miss.
+
+    `grace` is for how long it accepts what was invalidated softly.
+    """
 
     at: float
     worker: str
@@ -72,6 +78,7 @@ class Read(NamedTuple):
     began: float
     strong: bool
     hints: bool
+    grace: float = 0.0
 
 
 class CountBegun(NamedTuple):
@@ -125,6 +132,13 @@ class Breaking(NamedTuple):
     window: int
 
 
+class Vanished(NamedTuple):
+    """A worker ended without taking leave."""
+
+    at: float
+    worker: str
+
+
 class Trouble(NamedTuple):
     """A worker met what must not be: an exception that no operation may raise, a stuck child."""
 
@@ -144,5 +158,5 @@ class Done(NamedTuple):
 
 Event = (
     Commit | Claim | Settled | Closing | Closed | Read | CountBegun | CountEnded
-    | Held | Fault | Breaking | Trouble | Done
+    | Held | Fault | Breaking | Trouble | Vanished | Done
 )  # fmt: skip

@@ -107,7 +107,9 @@ class Hands:
 
     # -- reads -------------------------------------------------------------------------------
 
-    def saw(self, op: str, obj: int, value: Any, began: float, *, strong: bool) -> int | None:
+    def saw(
+        self, op: str, obj: int, value: Any, began: float, *, strong: bool, grace: float = 0.0
+    ) -> int | None:
         """A read gave this value; the version in it."""
         version = None
         if value is not None:
@@ -115,7 +117,7 @@ class Hands:
             version = int(number)
             if int(owner) != obj or version > self.truth.read(obj):
                 self.journal.tell(Trouble, f"{op} of object {obj} gave {value!r}")
-        self.journal.tell(Read, op, obj, version, began, strong, self.hints)
+        self.journal.tell(Read, op, obj, version, began, strong, self.hints, grace)
         return version
 
     # -- writes ------------------------------------------------------------------------------
@@ -135,15 +137,16 @@ class Hands:
             self.journal.tell(Settled, token, "unknown", ttl)
         return said
 
-    async def close(self, op: str, objects: tuple[int, ...], call: Awaitable[Any]) -> Said:
+    async def close(
+        self, op: str, objects: tuple[int, ...], call: Awaitable[Any], reach: str = "bound"
+    ) -> Said:
         """A call that makes everything older invalid. One that fails is dead here at once."""
         token = self.journal.token()
         since = self.journal.tell(Closing, token, op, objects)
         said = (await self.attempt(call)).said
         local = said in {"unsent", "cancelled"} and op != "clear"
-        self.journal.tell(
-            Closed, token, since, "acked" if said == "acked" else "unsent" if local else "unknown"
-        )
+        outcome = "acked" if said == "acked" else "unsent" if local else "unknown"
+        self.journal.tell(Closed, token, since, outcome, reach)
         return said
 
 

@@ -39,15 +39,19 @@ class Bye(NamedTuple):
 
 
 class Journal:
-    """Takes events from any thread; a thread of its own sends them."""
+    """Takes events from any thread; a thread of its own sends them.
 
-    def __init__(self, address: str, worker: str) -> None:
+    With `prompt`, each is sent at once: for a worker that may be killed at any moment.
+    """
+
+    def __init__(self, address: str, worker: str, *, prompt: bool = False) -> None:
         self.address, self.worker = address, worker
         self._events: list[Event] = []
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._tokens = itertools.count()
         self._closed = False
+        self._prompt = prompt
         self._pipe: Connection[Any, Any] = Client(address, "AF_UNIX")
         self._pipe.send(Hello(worker))
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -62,7 +66,9 @@ class Journal:
         with self._lock:
             at = now()
             self._events.append(kind(at, self.worker, *fields))
-            return at
+        if self._prompt:
+            self._flush()
+        return at
 
     def expect(self, worker: str) -> None:
         """Announce a child."""

@@ -241,6 +241,46 @@ async def invalidate(hands: Hands) -> str:
     return await hands.close("invalidate_tag", objects, hands.spaces[space].invalidate_tag(tag))
 
 
+async def invalidate_everywhere(hands: Hands) -> str:
+    """Wait until no process can serve anything older."""
+    obj = _object(hands)
+    space = obj // PER_SPACE
+    tag = hands.rng.choice(tags_of(obj))
+    objects = tagged(space, [tag])
+    for each in objects:
+        hands.commit(each)
+    call = hands.spaces[space].invalidate_tag(tag, wait=True)
+    return await hands.close("awaited invalidate_tag", objects, call, "everywhere")
+
+
+async def soften(hands: Hands) -> str:
+    """Invalidate softly: who accepts stale values may still get one."""
+    obj = _object(hands)
+    space = obj // PER_SPACE
+    tag = hands.rng.choice(tags_of(obj))
+    objects = tagged(space, [tag])
+    for each in objects:
+        hands.commit(each)
+    call = hands.spaces[space].invalidate_tag(tag, soft=True)
+    return await hands.close("soft invalidate_tag", objects, call, "soft")
+
+
+async def get_or_set_stale(hands: Hands) -> str:
+    """A load that meanwhile returns what is stale."""
+    obj = _object(hands)
+    cache, key = hands.place(obj)
+    load, grace = hands.load(obj), hands.rng.choice((0.1, 0.5))
+    start = began()
+    outcome = await hands.attempt(
+        cache.get_or_set(
+            key, load, tags=tags_of(obj), ttl=_ttl(hands), stale_while_revalidate=grace
+        )
+    )
+    if outcome.said == "acked":
+        hands.saw("get_or_set stale", obj, outcome.value, start, strong=False, grace=grace)
+    return outcome.said
+
+
 async def invalidate_several(hands: Hands) -> str:
     space = _space(hands)
     tags = [f"o{n}" for n in hands.rng.sample(range(PER_SPACE), 3)]
@@ -306,7 +346,8 @@ async def lock(hands: Hands) -> str:
 WEIGHTS: Final[dict[Operation, int]] = {
     get: 200, get_strong: 80, get_many: 40, get_or_set: 160, get_or_set_many: 20, aside: 80,
     refresh: 15, set_marked: 30, set_new: 40, set_known: 15, set_many: 8, add: 40, expire: 30,
-    delete: 40, delete_many: 8, invalidate: 40, invalidate_several: 8, clear: 3,
+    get_or_set_stale: 40, delete: 40, delete_many: 8, invalidate: 40, invalidate_several: 8,
+    invalidate_everywhere: 10, soften: 20, clear: 3,
     clear_namespace: 6, count: 60, lock: 40,
 }  # fmt: skip
 

@@ -17,11 +17,17 @@ _CHUNK: Final = 65_536
 
 
 class Rule(NamedTuple):
-    """How one proxy treats what passes: seconds of delay; whether it passes at all."""
+    """How one proxy treats what passes.
+
+    `delay` is in seconds; `up` and `down` say whether anything passes that way. Messages to
+    subscribers are delayed by `hint_delay` more, and lost without `hints`.
+    """
 
     delay: float = 0.0
     up: bool = True
     down: bool = True
+    hints: bool = True
+    hint_delay: float = 0.0
 
 
 class Order(NamedTuple):
@@ -66,13 +72,19 @@ class Proxy:
             self._writers.discard(writer)
             return
         self._writers.add(there[1])
+        subscribed = asyncio.Event()
         for source, sink, up in ((reader, there[1], True), (there[0], writer, False)):
-            task = asyncio.create_task(self._pump(source, sink, up=up))
+            task = asyncio.create_task(self._pump(source, sink, subscribed, up=up))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, up: bool
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        subscribed: asyncio.Event,
+        *,
+        up: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
@@ -90,19 +102,26 @@ class Proxy:
         try:
             with contextlib.suppress(OSError):
                 while (item := await queue.get())[1]:
-                    await self._hold(item[0], up=up)
-                    sink.write(item[1])
+                    since, data = item
+                    if up and b"SUBSCRIBE" in data:
+                        subscribed.set()
+                    hint = subscribed.is_set() and not up and b"message" in data
+                    await self._hold(since, up=up, hint=hint)
+                    if hint and not self.rule.hints:
+                        continue
+                    sink.write(data)
                     await sink.drain()
         finally:
             reading.cancel()
             self._writers.discard(sink)
             sink.close()
 
-    async def _hold(self, since: float, *, up: bool) -> None:
+    async def _hold(self, since: float, *, up: bool, hint: bool) -> None:
         loop = asyncio.get_running_loop()
         while True:
             changed, rule = self._changed, self.rule
-            left = since + rule.delay - loop.time()
+            delay = rule.delay + (rule.hint_delay if hint else 0.0)
+            left = since + delay - loop.time()
             is_open = rule.up if up else rule.down
             if is_open and left <= 0:
                 return

@@ -12,8 +12,9 @@ import time
 from multiprocessing.connection import Connection, Listener, wait
 from typing import Any, Final, NamedTuple
 
+from armature_cache._time import boottime as now
 from tests.torture.checker import Checker, Tally, Violation
-from tests.torture.events import Event
+from tests.torture.events import Event, Vanished
 from tests.torture.journal import Batch, Bye, Expect, Hello
 
 _STATUS_EVERY: Final = 0.5
@@ -27,7 +28,6 @@ class Status(NamedTuple):
     counted: int
     violations: int
     shown: list[Violation]
-    lost: list[str]
 
 
 class Order:
@@ -57,6 +57,11 @@ class Order:
         """A worker tells nothing more."""
         self._complete.pop(worker, None)
 
+    def lose(self, worker: str) -> None:
+        """A worker is gone: what it had begun has no end."""
+        heapq.heappush(self._events, (now(), next(self._ties), Vanished(now(), worker)))
+        self.leave(worker)
+
     def ready(self) -> list[Event]:
         """The events that nothing can come before any more."""
         complete = min(self._complete.values(), default=math.inf)
@@ -73,7 +78,6 @@ class Recorder:
         self._listener = Listener(address, "AF_UNIX", backlog=64)
         self.checker = Checker(bound)
         self.order = Order(workers)
-        self.lost: list[str] = []
         self._pipes: dict[Connection[Any, Any], str] = {}
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -111,14 +115,13 @@ class Recorder:
             message = pipe.recv()
         except (EOFError, OSError):
             message = None
-            self.lost.append(worker)
         match message:
             case Batch():
                 self.order.add(worker, message)
             case Expect():
                 self.order.expect(message.worker, message.since)
             case Bye() | None:
-                self.order.leave(worker)
+                (self.order.lose if message is None else self.order.leave)(worker)
                 with self._lock:
                     del self._pipes[pipe]
                 pipe.close()
@@ -130,7 +133,7 @@ class Recorder:
         tally = self.checker.tally
         if not shown:  # the samples of delays are many
             tally = Tally(tally.operations, tally.outcomes, tally.faults, tally.reads)
-        return Status(tally, counted, len(found), found[:shown], self.lost)
+        return Status(tally, counted, len(found), found[:shown])
 
 
 def main(address: str, bound: float, workers: list[str], owner: Connection[Any, Any]) -> None:

@@ -46,7 +46,6 @@ def figures(options: Options, status: Status) -> dict[str, Any]:
         "over_invalidated": tally.lost,
         "stale_ms_with_hints": _spread(tally.delays[True]),
         "stale_ms_without_hints": _spread(tally.delays[False]),
-        "lost_workers": len(status.lost),
         "violations": status.violations,
     }
 

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.torture import recorder, worker
-from tests.torture.faults import KINDS, Faults
+from tests.torture.faults import Do, Faults
+from tests.torture.group_faults import KINDS
 from tests.torture.journal import Journal
 from tests.torture.recorder import Status
 from tests.torture.space import Truth
 from tests.torture.topology import Topology, open_topology
+from tests.torture.wires import Wires
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _START_WITHIN: Final = 60.0
@@ -42,7 +44,7 @@ class Options:
     pace: float = 0.004
     bound: float = 0.1
     timeout: float = 0.5
-    faults: tuple[str, ...] = tuple(KINDS)
+    faults: tuple[str, ...] | None = None
     forks: bool = True
     mutation: str | None = None
 
@@ -55,10 +57,9 @@ def torture(options: Options, progress: Callable[[Status, float], None]) -> Stat
     """Make one run and return what was found."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="armature-torture-")))
-        topology = stack.enter_context(
-            open_topology(options.topology, options.server, options.workers)
-        )
-        return _Run(options, topology, folder, progress).run(stack)
+        topology = stack.enter_context(open_topology(options.topology, options.server))
+        wires = stack.enter_context(contextlib.closing(topology.wires(options.workers)))
+        return _Run(options, topology, wires, folder, progress).run(stack)
 
 
 class _Run:
@@ -66,10 +67,12 @@ class _Run:
         self,
         options: Options,
         topology: Topology,
+        wires: Wires,
         folder: Path,
         progress: Callable[[Status, float], None],
     ) -> None:
         self.options, self.topology, self.progress = options, topology, progress
+        self.wires = wires
         self.truth = Truth.create(folder)
         self.address = str(folder / "recorder")
         self.names = [f"w{rank}" for rank in range(options.workers)]
@@ -85,6 +88,7 @@ class _Run:
         ends = self._began + self.options.seconds
         faults = Faults(
             self.topology,
+            self.wires,
             self.truth,
             journal,
             random.Random(self.options.seed),
@@ -97,12 +101,16 @@ class _Run:
             self._look(pipe)
             return time.monotonic() > ends - _SETTLE
 
-        faults.run(over, list(self.options.faults))
+        faults.run(over, self._kinds())
         time.sleep(_SETTLE)
         self.truth.stop()
         journal.close()
         self._join()
         return self._outcome(pipe)
+
+    def _kinds(self) -> dict[str, Do]:
+        kinds, wanted = KINDS[self.options.topology], self.options.faults
+        return {name: do for name, do in kinds.items() if wanted is None or name in wanted}
 
     @contextlib.contextmanager
     def _recorder(self) -> Iterator[Connection[Any, Any]]:
@@ -143,7 +151,8 @@ class _Run:
             name=name,
             rank=rank,
             seed=options.seed,
-            url=self.topology.url(rank),
+            url=self.topology.url,
+            roads=self.wires.of(rank),
             recorder=self.address,
             truth=self.truth.path,
             bound=options.bound,

@@ -1,140 +1,116 @@
-"""What the workers talk to. Faults of a topology are named by what they break."""
+"""What the workers talk to: servers that can be broken, and the wires before them."""
 
 from __future__ import annotations
 
-import abc
 import contextlib
-import multiprocessing
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Final
 
-import redis
-
-from armature_cache.testing import RedisServer, find_redis, find_valkey
-from tests.torture import proxy
-from tests.torture.proxy import Order, Rule
-
-Admin = redis.Redis
-
-
-class Topology(abc.ABC):
-    """Servers, and one proxy for each worker before them."""
-
-    @abc.abstractmethod
-    def url(self, worker: int) -> str:
-        """Where a worker finds the server: its own proxy."""
-
-    @abc.abstractmethod
-    def admin(self) -> Admin:
-        """A connection to the primary, past all proxies."""
-
-    @abc.abstractmethod
-    def lose_all(self) -> None:
-        """The server dies and comes back empty."""
-
-    @abc.abstractmethod
-    def lose_recent(self) -> None:
-        """The server dies and comes back from its last snapshot."""
-
-    @abc.abstractmethod
-    def pause(self, seconds: float) -> None:
-        """The server freezes for a time."""
-
-    @abc.abstractmethod
-    def route(self, worker: int, rule: Rule, *, cut: bool = False) -> None:
-        """Change what the proxy of a worker does."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """End everything."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+from armature_cache.redisio.names import Names
+from armature_cache.testing import (
+    ClusterServers,
+    RedisServer,
+    SentinelServers,
+    find_redis,
+    find_valkey,
+)
+from armature_cache.testing.group import ServerGroup
+from tests.torture.space import COUNTER_NAMESPACE, NAMESPACE
+from tests.torture.wires import Wires
 
 
-class Standalone(Topology):
-    """One server."""
+class Topology:
+    """The servers of one kind; `group` is none where there is a single server."""
 
-    def __init__(self, binary: Path, workers: int) -> None:
-        self.server = RedisServer(binary=binary).start()
-        try:
-            self._pipe, theirs = multiprocessing.Pipe()
-            target = (self.server.host, self.server.port)
-            self._proxies = multiprocessing.get_context("spawn").Process(
-                target=proxy.main, args=(theirs, [target] * workers), daemon=True
-            )
-            self._proxies.start()
-            theirs.close()
-            self.ports: list[int] = self._pipe.recv()
-        except BaseException:
-            self.server.close()
-            raise
+    def __init__(self, servers: list[RedisServer], url: str, group: ServerGroup | None) -> None:
+        self.servers = servers
+        self.url = url
+        self.group = group
+        clustered = isinstance(group, ClusterServers)
+        self.names = Names(NAMESPACE, clustered=clustered)
+        self.count_names = Names(COUNTER_NAMESPACE, clustered=clustered)
 
-    def url(self, worker: int) -> str:
-        return f"redis://{proxy.HOST}:{self.ports[worker]}/0"
+    @property
+    def cluster(self) -> ClusterServers | None:
+        """The servers, if they are a Cluster."""
+        return self.group if isinstance(self.group, ClusterServers) else None
 
-    def admin(self) -> Admin:
-        return redis.Redis(host=self.server.host, port=self.server.port, socket_timeout=10)
+    @property
+    def watched(self) -> SentinelServers | None:
+        """The servers, if they are watched by Sentinels."""
+        return self.group if isinstance(self.group, SentinelServers) else None
 
-    def lose_all(self) -> None:
-        self.server.kill()
-        with contextlib.suppress(FileNotFoundError):
-            (self.server.directory / "dump.rdb").unlink()
-        self._again()
+    @property
+    def data(self) -> list[RedisServer]:
+        """The servers that hold data."""
+        return self.servers if self.group is None else self.group.nodes
 
-    def lose_recent(self) -> None:
-        self.server.kill()
-        self._again()
+    def primaries(self) -> list[RedisServer]:
+        """The servers that are written to now."""
+        if self.cluster is not None:
+            return self.cluster.masters()
+        return self.servers if self.watched is None else [self.watched.primary()]
 
-    def _again(self) -> None:
-        self.server.restart()
+    def holder(self, name: str) -> RedisServer:
+        """The primary that has a key of the server."""
+        if self.cluster is not None:
+            return self.cluster.owner_of(name)
+        return self.primaries()[0]
 
-    def pause(self, seconds: float) -> None:
-        self.server.pause()
-        try:
-            time.sleep(seconds)
-        finally:
-            self.server.resume()
+    def replicas_of(self, primary: RedisServer) -> list[RedisServer]:
+        """Its replicas that run."""
+        found: list[RedisServer] = []
+        if self.cluster is not None:
+            found = self.cluster.replicas_of(primary)
+        elif self.watched is not None:
+            found = self.watched.replicas()
+        return [each for each in found if each.running and not each.paused]
 
-    def route(self, worker: int, rule: Rule, *, cut: bool = False) -> None:
-        self._pipe.send(Order(worker, rule, cut))
+    def heal(self) -> None:
+        """Bring back what was killed or frozen, and wait until all is well."""
+        for server in self.servers:
+            if server.paused:
+                server.resume()
+            elif not server.running:
+                server.start()
+        if self.group is not None:
+            self.group.wait_ready()
 
-    def close(self) -> None:
-        self._pipe.close()
-        self._proxies.join(5)
-        if self._proxies.is_alive():
-            self._proxies.kill()
-        self.server.close()
+    def wires(self, workers: int) -> Wires:
+        """Proxies before all servers."""
+        return Wires([(server.host, server.port) for server in self.servers], workers)
 
 
 def _binary(server: str) -> Path:
-    found = {"valkey": find_valkey, "redis7": find_redis}[server]()
+    found = {"valkey": find_valkey, "redis": find_redis}[server]()
     if found is None:
         raise SystemExit(f"no server binary for {server}")
     return found
 
 
-_KINDS: dict[str, Callable[[str, int], Topology]] = {
-    "standalone": lambda server, workers: Standalone(_binary(server), workers),
-}
-TOPOLOGIES: list[str] = list(_KINDS)
-SERVERS: list[str] = ["valkey", "redis7"]
+_PATIENCE: Final = 60.0
+_FENCED: Final = {"min-replicas-to-write": 1, "min-replicas-max-lag": 2}
+"""Sentinels let an old primary go on for a moment; nothing but this tells it that it is alone."""
+
+TOPOLOGIES: Final = ("standalone", "cluster", "sentinel")
+SERVERS: Final = ("valkey", "redis")
 
 
-def open_topology(name: str, server: str, workers: int) -> Topology:
+@contextlib.contextmanager
+def open_topology(name: str, server: str) -> Iterator[Topology]:
     """Start a topology; its name is one of `TOPOLOGIES`."""
-    return _KINDS[name](server, workers)
-
-
-def key_names(namespace: str) -> dict[str, Any]:
-    """The keys of a namespace that faults delete."""
-    return {
-        "clock": f"{{{namespace}}}:c",
-        "key clock": f"{{{namespace}}}:k",
-        "values": f"{{{namespace}:0}}:v:",
-    }
+    binary = _binary(server)
+    if name == "standalone":
+        with RedisServer(binary=binary) as single:
+            yield Topology([single], single.url, None)
+        return
+    group: ServerGroup = (
+        ClusterServers(binary=binary, node_timeout=2000, timeout=_PATIENCE)
+        if name == "cluster"
+        else SentinelServers(
+            binary=binary, replicas=2, options=_FENCED, down_after=1500, timeout=_PATIENCE
+        )
+    )
+    with group:
+        yield Topology(group.servers, group.url, group)

@@ -29,14 +29,18 @@ from armature_cache import (
 from armature_cache._time import boottime as now
 from tests.contract.faces import Face, drive
 from tests.torture import ops
+from tests.torture.checker import DOOMED
+from tests.torture.doom import doom
 from tests.torture.events import Trouble
 from tests.torture.hands import Hands
 from tests.torture.journal import Journal
 from tests.torture.mutate import mutate
 from tests.torture.space import COUNTER_NAMESPACE, NAMESPACE, Truth
+from tests.torture.wires import Place, lead
 
 _CHILD_LIVES: Final = 1.2
 _CHILD_MUST_END: Final = 25.0
+_DOOMED_PART: Final = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Job:
     rank: int
     seed: int
     url: str
+    roads: dict[Place, Place]
     recorder: str
     truth: Path
     bound: float
@@ -155,19 +160,22 @@ class Worker:
             if self.truth.stopping:
                 return
             number += 1
-            name = f"{self.job.name}-child{number}"
+            doomed = rng.random() < _DOOMED_PART
+            name = f"{self.job.name}-child{number}{DOOMED if doomed else ''}"
             self.journal.expect(name)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
-                self._be_child(name)
+                self._be_child(name, rng if doomed else None)
             self._watch(pid, name)
 
-    def _be_child(self, name: str) -> None:
+    def _be_child(self, name: str, fate: random.Random | None) -> None:
         code = 1
         try:
-            self.journal = Journal(self.job.recorder, name)
+            self.journal = Journal(self.job.recorder, name, prompt=fate is not None)
+            if fate is not None:
+                doom(fate, clustered="cluster" in self.job.url)
             self.truth = self.truth.again()
             self.ends_at = now() + _CHILD_LIVES
             if self.job.awaited:
@@ -200,6 +208,7 @@ def main(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     mutate(job.mutation)
+    lead(job.roads)
     worker = Worker(job)
     try:
         worker.run()
