@@ -57,8 +57,14 @@ from armature_cache.stores.tagged import TaggedCache
 from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
 
 if TYPE_CHECKING:
+    from armature_cache.codecs.base import Codec
+    from armature_cache.codecs.compression import Lz4, Zstd
     from armature_cache.codecs.json import JsonCodec
+    from armature_cache.codecs.keyring import KeyRing
     from armature_cache.codecs.msgpack import MessagePackCodec
+    from armature_cache.codecs.pickle import PickleCodec
+    from armature_cache.codecs.sealed import SealedCodec
+    from armature_cache.stores.isolation import CacheMutationWarning
     from armature_cache.stores.redis import RedisCache
 
 __version__ = "0.1.0"
@@ -73,10 +79,12 @@ __all__ = [
     "CacheError",
     "CacheKeyError",
     "CacheKeyWarning",
+    "CacheMutationWarning",
     "CacheStats",
     "CacheStore",
     "CachedFunction",
     "ClosedError",
+    "Codec",
     "CodecError",
     "CoherenceStats",
     "ConfigError",
@@ -87,17 +95,21 @@ __all__ = [
     "InvalidTag",
     "InvalidationError",
     "JsonCodec",
+    "KeyRing",
     "LoadCancelled",
     "LoadContext",
     "LoadFailed",
     "LoadPolicy",
     "LoadTimeout",
+    "Lz4",
     "Mark",
     "MessagePackCodec",
     "NamespacedCache",
     "NotSupported",
     "NullCache",
+    "PickleCodec",
     "RedisCache",
+    "SealedCodec",
     "StaleTopology",
     "TaggedCache",
     "TagsNotSupported",
@@ -106,6 +118,7 @@ __all__ = [
     "UndecodablePayload",
     "UnsupportedValue",
     "ValueTooLarge",
+    "Zstd",
     "cache",
     "get_default_cache",
     "load_context",
@@ -115,9 +128,16 @@ __all__ = [
 ]
 
 _LAZY: Final = {
+    "CacheMutationWarning": "armature_cache.stores.isolation",
+    "Codec": "armature_cache.codecs.base",
     "JsonCodec": "armature_cache.codecs.json",
+    "KeyRing": "armature_cache.codecs.keyring",
+    "Lz4": "armature_cache.codecs.compression",
     "MessagePackCodec": "armature_cache.codecs.msgpack",
+    "PickleCodec": "armature_cache.codecs.pickle",
     "RedisCache": "armature_cache.stores.redis",
+    "SealedCodec": "armature_cache.codecs.sealed",
+    "Zstd": "armature_cache.codecs.compression",
 }
 
 

@@ -1,19 +1,23 @@
 """Objects in memory that their users change: a copy for everyone, or an eye on each of them.
 
-Both cost something on every read, and an `InMemoryCache` does neither unless it is told to.
+Both cost something on every read, and an `InMemoryCache` does neither unless it is told to. An
+entry that needs care changes its class, so that reading the value of any other one stays the bare
+look at a slot.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Final, Protocol, Self
 
 from armature_cache.codecs._describe import type_name
 from armature_cache.entry import Entry
 from armature_cache.errors import UnsupportedValue
 from armature_cache.stores.copying import Copier, copied, copier_of
 from armature_cache.stores.watching import Snapshot, first_change, snapshot_of
+
+_slot: Final[Any] = Entry.__dict__["value"]
 
 
 class CacheMutationWarning(RuntimeWarning):
@@ -27,27 +31,43 @@ class Care(Protocol):
         """Refuse a value for which it cannot be done, with `UnsupportedValue`."""
         ...
 
-    def take(self, entry: Entry) -> Entry:
-        """The entry as it is kept."""
-        ...
-
-    def lend(self, entry: Entry) -> Entry | None:
-        """A kept entry as a reader gets it; None if it must not be used any more."""
+    def take(self, entry: Entry) -> None:
+        """Look after the value of an entry that is going to be kept."""
         ...
 
 
-class _Kept(Entry):
-    """An entry whose value is never handed out, but copied each time."""
+class _Kept:
+    """A value that is never handed out, and what copies it."""
 
-    __slots__ = ("copier",)
-    copier: Copier
+    __slots__ = ("copier", "value")
+
+    def __init__(self, value: object, copier: Copier) -> None:
+        self.copier = copier
+        self.value = copier(value)
 
 
-class _Watched(Entry):
-    """An entry whose value can be compared with what it was."""
+class _Cared(Entry):
+    """An entry whose slot holds more than the value."""
 
-    __slots__ = ("snapshot",)
-    snapshot: Snapshot
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        twin = type(self).__new__(type(self))
+        for name in Entry.__slots__:
+            slot: Any = Entry.__dict__[name]
+            slot.__set__(twin, slot.__get__(self))
+        return twin
+
+
+class _Copying(_Cared):
+    """An entry that gives a copy of its value to everyone who asks."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> object:  # type: ignore[override]
+        kept: _Kept = _slot.__get__(self)
+        return kept.copier(kept.value)
 
 
 class Isolating:
@@ -64,26 +84,48 @@ class Isolating:
                 value_type=type(value),
             ) from error
 
-    def take(self, entry: Entry) -> Entry:
+    def take(self, entry: Entry) -> None:
         copier = copier_of(entry.value)
-        if copier is None:
-            return entry
-        kept = _Kept.__new__(_Kept)
-        _fill(kept, entry)
-        kept.copier, kept.value = copier, copier(entry.value)
-        return kept
+        if copier is not None:
+            _slot.__set__(entry, _Kept(entry.value, copier))
+            entry.__class__ = _Copying
 
-    def lend(self, entry: Entry) -> Entry | None:
-        if not isinstance(entry, _Kept):
-            return entry
-        lent = Entry.__new__(Entry)
-        _fill(lent, entry)
-        lent.value = entry.copier(entry.value)
-        return lent
+
+class _Seen:
+    """A value, what it looked like, and what to do with an entry that does not any more."""
+
+    __slots__ = ("drop", "snapshot", "value")
+
+    def __init__(self, value: object, drop: Callable[[Entry], object]) -> None:
+        self.value = value
+        self.snapshot: Snapshot = snapshot_of(value)
+        self.drop = drop
+
+
+class _Watched(_Cared):
+    """An entry that looks at its value before it gives it to anyone."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> object:  # type: ignore[override]
+        seen: _Seen = _slot.__get__(self)
+        place = first_change(seen.snapshot, seen.value)
+        if place is not None:
+            seen.snapshot = snapshot_of(seen.value)
+            seen.drop(self)
+            warnings.warn(
+                f"the value of {self.key!r}, a {type_name(type(seen.value))}, was changed at "
+                f"value{place} by someone who had got it from this cache or had given it; the "
+                "entry is dropped. Change a copy of it, or use isolate=True",
+                CacheMutationWarning,
+                stacklevel=3,
+            )
+        return seen.value
 
 
 class Watching:
-    """Notices, when a value is read again, that it was changed meanwhile; `drop` removes it."""
+    """Notices, when a value is read again, that it was changed; `drop` removes the entry."""
 
     def __init__(self, drop: Callable[[Entry], object]) -> None:
         self._drop = drop
@@ -91,31 +133,7 @@ class Watching:
     def check(self, value: object) -> None:
         """Any value can be watched."""
 
-    def take(self, entry: Entry) -> Entry:
-        if copier_of(entry.value) is None:
-            return entry
-        watched = _Watched.__new__(_Watched)
-        _fill(watched, entry)
-        watched.snapshot = snapshot_of(entry.value)
-        return watched
-
-    def lend(self, entry: Entry) -> Entry | None:
-        if not isinstance(entry, _Watched):
-            return entry
-        place = first_change(entry.snapshot, entry.value)
-        if place is None:
-            return entry
-        self._drop(entry)
-        warnings.warn(
-            f"the value of {entry.key!r}, a {type_name(type(entry.value))}, was changed at "
-            f"value{place} by someone who had got it from this cache or had given it; the entry "
-            "is dropped. Change a copy of it, or use isolate=True",
-            CacheMutationWarning,
-            stacklevel=3,
-        )
-        return None
-
-
-def _fill(twin: Entry, entry: Entry) -> None:
-    for name in Entry.__slots__:
-        setattr(twin, name, getattr(entry, name))
+    def take(self, entry: Entry) -> None:
+        if copier_of(entry.value) is not None:
+            _slot.__set__(entry, _Seen(entry.value, self._drop))
+            entry.__class__ = _Watched

@@ -44,6 +44,7 @@ class Wrapper(CacheStore):
         self.default_ttl, self.max_ttl = store.default_ttl, store.max_ttl
         self.max_load_time = store.max_load_time
         self.supports_tags, self.tolerant = store.supports_tags, store.tolerant
+        self.isolates = store.isolates
         self.path, self._flights, self.hook = store.path, store._flights, store.hook
         store._followed_by(self)
         self._peek = store._peek  # type: ignore[method-assign]  # a hit takes no detour
