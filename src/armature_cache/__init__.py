@@ -58,8 +58,14 @@ from armature_cache.stores.tagged import TaggedCache
 from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
 
 if TYPE_CHECKING:
+    from armature_cache.codecs.base import Codec
+    from armature_cache.codecs.compression import Lz4, Zstd
     from armature_cache.codecs.json import JsonCodec
+    from armature_cache.codecs.keyring import KeyRing
     from armature_cache.codecs.msgpack import MessagePackCodec
+    from armature_cache.codecs.pickle import PickleCodec
+    from armature_cache.codecs.sealed import SealedCodec
+    from armature_cache.stores.isolation import CacheMutationWarning
     from armature_cache.stores.redis import RedisCache
 
 __version__ = "0.1.0"
@@ -74,10 +80,12 @@ __all__ = [
     "CacheError",
     "CacheKeyError",
     "CacheKeyWarning",
+    "CacheMutationWarning",
     "CacheStats",
     "CacheStore",
     "CachedFunction",
     "ClosedError",
+    "Codec",
     "CodecError",
     "CoherenceStats",
     "ConfigError",
@@ -88,18 +96,22 @@ __all__ = [
     "InvalidTag",
     "InvalidationError",
     "JsonCodec",
+    "KeyRing",
     "LoadCancelled",
     "LoadContext",
     "LoadFailed",
     "LoadPolicy",
     "LoadTimeout",
+    "Lz4",
     "Mark",
     "MessagePackCodec",
     "NamespacedCache",
     "NotSupported",
     "NullCache",
     "PartialLoadError",
+    "PickleCodec",
     "RedisCache",
+    "SealedCodec",
     "StaleTopology",
     "TaggedCache",
     "TagsNotSupported",
@@ -108,6 +120,7 @@ __all__ = [
     "UndecodablePayload",
     "UnsupportedValue",
     "ValueTooLarge",
+    "Zstd",
     "cache",
     "get_default_cache",
     "load_context",
@@ -117,9 +130,16 @@ __all__ = [
 ]
 
 _LAZY: Final = {
+    "CacheMutationWarning": "armature_cache.stores.isolation",
+    "Codec": "armature_cache.codecs.base",
     "JsonCodec": "armature_cache.codecs.json",
+    "KeyRing": "armature_cache.codecs.keyring",
+    "Lz4": "armature_cache.codecs.compression",
     "MessagePackCodec": "armature_cache.codecs.msgpack",
+    "PickleCodec": "armature_cache.codecs.pickle",
     "RedisCache": "armature_cache.stores.redis",
+    "SealedCodec": "armature_cache.codecs.sealed",
+    "Zstd": "armature_cache.codecs.compression",
 }
 
 

@@ -103,7 +103,7 @@ def parse_address(url: str) -> Address:
     topology: Topology = "cluster" if kind == "cluster" else "single"
     topology = "sentinel" if kind == "sentinel" else topology
     service, db = _service_and_db(topology, "" if base == "unix" else path, options)
-    if base == "unix" and not path:
+    if base == "unix" and (places or not path):
         raise _wrong("a unix url names a socket: unix:///run/redis.sock")
     return Address(
         topology=topology,
@@ -130,7 +130,7 @@ def parse_address(url: str) -> Address:
 def mask_url(url: str) -> str:
     """The URL without user, password and options: fit for logs and messages."""
     scheme, separator, rest = url.partition("://")
-    if not separator:
+    if not separator or "@" in scheme:
         return "<not a url>"
     # A password with a bare "/" or "?" must not show either: all before the last "@" is secret.
     place, _, query = rest.partition("?")

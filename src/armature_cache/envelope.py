@@ -6,12 +6,13 @@ write the stamp (asof, epoch and their check) without touching the rest::
     0  magic 'AC'     2  version     3  flags
     4  asof           12 epoch       20 check of asof and epoch
     24 created        32 fresh_until 40 dead_at       server time, ms
-    48 load cost, µs  52 codec       53 reserved      54 key id
+    48 load cost, µs  52 codec       53 compressor    54 key id
     56 type id        64 bytes of tags                68 bytes of etag   70 reserved
     72 CRC-32 of key, flags, everything from 24 on (of a counter: without its payload)
-    76 tags (each: 16-bit length, UTF-8), etag, payload
+    76 tags (each: 16-bit length, UTF-8), etag, seal, payload
 
-An unknown version, a wrong check or any other damage makes `parse` return None: a miss.
+The seal belongs to an encrypted or signed payload, and the flags tell its size. An unknown
+version, a wrong check or any other damage makes `parse` return None: a miss.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import zlib
-from typing import Final
+from typing import Final, NamedTuple
 
 MAGIC: Final = b"AC"
 VERSION: Final = 1
@@ -42,10 +43,16 @@ class Flag:
     TOMBSTONE: Final = 1
     COUNTER: Final = 2
     NO_EXPIRY: Final = 4
+    COMPRESSED: Final = 8
+    ENCRYPTED: Final = 16
+    SIGNED: Final = 32
     SLIDING: Final = 64
 
 
-_KNOWN: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY | Flag.SLIDING
+PROTECTED: Final = Flag.ENCRYPTED | Flag.SIGNED
+PACKED: Final = Flag.COMPRESSED | PROTECTED
+_SIMPLE: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY | Flag.SLIDING
+_SEAL_SIZES: Final = {0: 0, Flag.ENCRYPTED: 28, Flag.SIGNED: 32}
 
 
 @dataclasses.dataclass(slots=True)
@@ -68,6 +75,9 @@ class Envelope:
     tags: tuple[str, ...] = ()
     etag: str = ""
     payload: bytes | memoryview = b""
+    compression: int = 0
+    key_id: int = 0
+    seal: bytes = b""
 
     @property
     def tombstone(self) -> bool:
@@ -108,8 +118,38 @@ def read_stamp(raw: bytes) -> tuple[int, int] | None:
     return (epoch, asof) if pack_stamp(asof, epoch) == raw[STAMP_AT:BODY_AT] else None
 
 
+class Closed(NamedTuple):
+    """An envelope in its parts, complete but for its stamp."""
+
+    start: bytes
+    rest: bytes
+    payload: bytes | memoryview
+
+    def stamped(self, asof: int, epoch: int) -> bytes:
+        """The bytes of the envelope with this stamp."""
+        return b"".join((self.start, pack_stamp(asof, epoch), self.rest, self.payload))
+
+
 def build(key: str, envelope: Envelope) -> bytes:
     """The bytes of an envelope that belongs to `key`."""
+    return close(key, envelope).stamped(envelope.asof, envelope.epoch)
+
+
+def close(key: str, envelope: Envelope) -> Closed:
+    """An envelope that belongs to `key`, to be stamped; its payload is not copied."""
+    start, body, named = _facts(envelope)
+    covered = (body, named, envelope.seal, b"" if envelope.counter else envelope.payload)
+    checksum = _checksum(key, envelope.flags, *covered).to_bytes(4, "big")
+    return Closed(start, b"".join((body, checksum, named, envelope.seal)), envelope.payload)
+
+
+def facts(envelope: Envelope) -> bytes:
+    """All that stays as it is while an entry is stored, but its seal and payload."""
+    return b"".join(_facts(envelope))
+
+
+def _facts(envelope: Envelope) -> tuple[bytes, bytes, bytes]:
+    """What is before the stamp, what is between it and the checksum, and tags and etag."""
     tags = pack_tags(envelope.tags)
     etag = envelope.etag.encode()
     header = HEADER.pack(
@@ -124,54 +164,57 @@ def build(key: str, envelope: Envelope) -> bytes:
         envelope.dead_at,
         min(envelope.cost, 0xFFFF_FFFF),
         envelope.codec,
-        0,
-        0,
+        envelope.compression,
+        envelope.key_id,
         envelope.type_id,
         len(tags),
         len(etag),
         0,
         0,
     )
-    body = header[BODY_AT:_CHECKSUM_AT]
-    sealed = b"" if envelope.counter else envelope.payload
-    checksum = _checksum(key, envelope.flags, body, tags + etag, sealed)
-    return b"".join(
-        (
-            header[:STAMP_AT],
-            pack_stamp(envelope.asof, envelope.epoch),
-            body,
-            checksum.to_bytes(4, "big"),
-            tags,
-            etag,
-            envelope.payload,
-        )
-    )
+    return header[:STAMP_AT], header[BODY_AT:_CHECKSUM_AT], tags + etag
 
 
 def parse(key: str, raw: bytes) -> Envelope | None:
     """The envelope in `raw`, if it is one of this version, intact, and belongs to `key`."""
     if len(raw) < HEADER_SIZE:
         return None
-    (magic, version, flags, asof, epoch, _, created, fresh_until, dead_at, cost, codec, extra,
+    (magic, version, flags, asof, epoch, _, created, fresh_until, dead_at, cost, codec, compression,
      key_id, type_id, tags_size, etag_size, spare, checksum) = HEADER.unpack_from(raw)  # fmt: skip
-    etag_at = HEADER_SIZE + tags_size
-    payload_at = etag_at + etag_size
-    unknown = version != VERSION or flags & ~_KNOWN or extra or key_id or spare
+    seal_size = _seal_size(flags, compression, key_id)
+    seal_at = HEADER_SIZE + tags_size + etag_size
+    payload_at = seal_at + seal_size
+    unknown = version != VERSION or seal_size < 0 or spare
     if magic != MAGIC or unknown or payload_at > len(raw):
         return None
     if raw[STAMP_AT:BODY_AT] != pack_stamp(asof, epoch):
         return None
-    named = raw[HEADER_SIZE:payload_at]
-    payload = memoryview(raw)[payload_at:]
-    sealed = b"" if flags & Flag.COUNTER else payload
-    if checksum != _checksum(key, flags, raw[BODY_AT:_CHECKSUM_AT], named, sealed):
+    whole = memoryview(raw)
+    named, seal, payload = raw[HEADER_SIZE:seal_at], raw[seal_at:payload_at], whole[payload_at:]
+    covered = (whole[BODY_AT:_CHECKSUM_AT], named, seal, b"" if flags & Flag.COUNTER else payload)
+    if checksum != _checksum(key, flags, *covered):
         return None
     names = _unpack_tags(named[:tags_size])
     if names is None:
         return None
     etag = str(named[tags_size:], "utf-8", "replace") if etag_size else ""
     return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id,
-                    names, etag, payload)  # fmt: skip
+                    names, etag, payload, compression, key_id, seal)  # fmt: skip
+
+
+def _seal_size(flags: int, compression: int, key_id: int) -> int:
+    """The size of the seal; -1 for what cannot be, and for flags of later versions."""
+    if not flags & ~_SIMPLE:
+        return -1 if compression or key_id else 0
+    protection = flags & PROTECTED
+    if (
+        flags & ~(_SIMPLE | PACKED)
+        or flags & (Flag.COUNTER | Flag.TOMBSTONE)
+        or bool(flags & Flag.COMPRESSED) != bool(compression)
+        or bool(protection) != bool(key_id)
+    ):
+        return -1
+    return _SEAL_SIZES.get(protection, -1)
 
 
 def head_size(raw: bytes) -> int:
@@ -183,18 +226,22 @@ def parse_head(raw: bytes) -> Envelope | None:
     """Everything but the payload, from the first bytes of an envelope; its CRC is not checked."""
     if len(raw) < HEADER_SIZE or len(raw) < head_size(raw):
         return None
-    (magic, version, flags, asof, epoch, _, created, fresh_until, dead_at, cost, codec, _,
-     _, type_id, size, _, _, _) = HEADER.unpack_from(raw)  # fmt: skip
+    (magic, version, flags, asof, epoch, _, created, fresh_until, dead_at, cost, codec, compression,
+     key_id, type_id, size, _, _, _) = HEADER.unpack_from(raw)  # fmt: skip
     names = _unpack_tags(raw[HEADER_SIZE : HEADER_SIZE + size])
     intact = raw[STAMP_AT:BODY_AT] == pack_stamp(asof, epoch)
-    if magic != MAGIC or version != VERSION or flags & ~_KNOWN or names is None or not intact:
+    known = magic == MAGIC and version == VERSION and _seal_size(flags, compression, key_id) >= 0
+    if not known or names is None or not intact:
         return None
-    return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id, names)
+    return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id, names,
+                    compression=compression, key_id=key_id)  # fmt: skip
 
 
-def _checksum(key: str, flags: int, body: bytes, named: bytes, sealed: bytes | memoryview) -> int:
+def _checksum(key: str, flags: int, *parts: bytes | memoryview) -> int:
     crc = zlib.crc32(key.encode(), flags)
-    return zlib.crc32(sealed, zlib.crc32(named, zlib.crc32(body, crc)))
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc
 
 
 def pack_tags(tags: tuple[str, ...]) -> bytes:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import redis
 
     from armature_cache.codecs.base import Codec
+    from armature_cache.codecs.sealed import SealedCodec
     from armature_cache.config import CacheConfig
     from armature_cache.options import TTL, Consistency
     from armature_cache.stores.draft import Mark
@@ -326,6 +327,8 @@ class InMemoryCache(CacheStore):
         max_entries: int = 10_000,
         max_bytes: int | None = None,
         default_ttl: TTL = None,
+        isolate: bool = False,
+        detect_mutation: bool = False,
         policy: LoadPolicy = DEFAULT_POLICY,
         time: TimeSource = boottime,
     ) -> None:
@@ -333,6 +336,8 @@ class InMemoryCache(CacheStore):
             max_entries=max_entries,
             max_bytes=max_bytes,
             default_ttl=default_ttl,
+            isolate=isolate,
+            detect_mutation=detect_mutation,
             policy=policy,
             time=time,
         )
@@ -343,7 +348,11 @@ class RedisCache(CacheStore):
     """A cache on a Redis or Valkey server: the sync face of `armature_cache.RedisCache`."""
 
     def __init__(
-        self, config: CacheConfig, *, codec: Codec | None = None, time: TimeSource = boottime
+        self,
+        config: CacheConfig,
+        *,
+        codec: Codec | SealedCodec | None = None,
+        time: TimeSource = boottime,
     ) -> None:
         from armature_cache.stores.redis import RedisCache as Core
 
@@ -355,7 +364,7 @@ class RedisCache(CacheStore):
         client: redis.Redis,
         *,
         config: CacheConfig | None = None,
-        codec: Codec | None = None,
+        codec: Codec | SealedCodec | None = None,
         time: TimeSource = boottime,
     ) -> Self:
         """A cache over a client that the caller made, and closes.

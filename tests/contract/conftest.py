@@ -31,7 +31,15 @@ _WANTS = {
     "once": lambda stack: True,
 }
 _FULL = {"redis", "tagged-tiered"}
-_TWINS = {*_FULL, "memory", "tagged-two-memories", "no-l2", "tagged-three", "part-of-tagged-tiered"}
+_TWINS = {
+    *_FULL,
+    "memory",
+    "encrypted",
+    "tagged-two-memories",
+    "no-l2",
+    "tagged-three",
+    "part-of-tagged-tiered",
+}
 _NOWHERE = "redis://127.0.0.1:1/0"
 
 

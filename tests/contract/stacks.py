@@ -13,13 +13,14 @@ import redis.asyncio
 
 import armature_cache
 import armature_cache.sync
-from armature_cache import CacheConfig, TieredCacheConfig
+from armature_cache import CacheConfig, KeyRing, Lz4, SealedCodec, TieredCacheConfig, Zstd
 from tests.contract.faces import Face, ManualTime, eventually
 
 FACES = ("async", "sync", "twin")
 """The async classes, those of `armature_cache.sync`, and `.sync()` of the async ones."""
 
 BOUND = 0.05
+KEYS = KeyRing({7: b"k" * 32})
 _ABSENT = object()
 
 
@@ -130,12 +131,20 @@ class Kit:
         settings = {"url": self.url, "staleness_bound": BOUND, "hints": hints, **self.settings}
         return CacheConfig.redis(settings.pop("url"), **settings)
 
-    def memory(self) -> Any:
+    def memory(self, **options: Any) -> Any:
         ttl = self.settings.get("default_ttl")
-        return self._module.InMemoryCache(default_ttl=ttl, **self._time)
+        return self._module.InMemoryCache(default_ttl=ttl, **options, **self._time)
 
-    def redis(self, *, hints: bool = False) -> Any:
-        return self._module.RedisCache(self.config(hints=hints), **self._time)
+    def redis(self, *, hints: bool = False, codec: Any = None) -> Any:
+        return self._module.RedisCache(self.config(hints=hints), codec=codec, **self._time)
+
+    def encrypted(self) -> Any:
+        codec = SealedCodec(compress=Zstd(threshold=32), encrypt=KEYS)
+        return self.redis(codec=codec)
+
+    def signed(self) -> Any:
+        codec = SealedCodec(compress=Lz4(threshold=32), sign=KEYS)
+        return self.redis(codec=codec)
 
     def from_client(self) -> Any:
         config = self.config()
@@ -210,6 +219,21 @@ STACKS = (
     Stack(
         "no-promotion",
         lambda kit: kit.tagged(_two(kit, promote_to_l1=False)),
+        tags=True,
+        shared=True,
+    ),
+    Stack("isolating", lambda kit: kit.memory(isolate=True)),
+    Stack("watching", lambda kit: kit.tagged(kit.memory(detect_mutation=True)), tags=True),
+    Stack("encrypted", Kit.encrypted, shared=True),
+    Stack(
+        "signed",
+        lambda kit: kit.tagged(kit.tiered(kit.memory(isolate=True), kit.signed())),
+        tags=True,
+        shared=True,
+    ),
+    Stack(
+        "encrypted-tiered",
+        lambda kit: kit.tagged(kit.tiered(kit.memory(detect_mutation=True), kit.encrypted())),
         tags=True,
         shared=True,
     ),

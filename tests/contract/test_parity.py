@@ -45,6 +45,7 @@ _MACHINERY = {
     "entry_of",
     "follow",
     "hold",
+    "remnant",
     "resident",
     "over_blocking",
 }

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from armature_cache._runtime.base import Overdue
+from armature_cache._runtime.offloading import run_elsewhere
 from armature_cache.errors import LoadCancelled
 
 T = TypeVar("T")
@@ -139,6 +140,9 @@ class AsyncRuntime:
         if inspect.isawaitable(result):
             return await cast("Awaitable[T]", result)
         return result
+
+    async def offload(self, work: Callable[[], T]) -> T:
+        return await run_elsewhere(work)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -85,6 +85,10 @@ class Runtime(Protocol):
         """The result of a function that may be a coroutine function."""
         ...
 
+    async def offload(self, work: Callable[[], T]) -> T:
+        """The result of work that takes long but does not wait; where that matters, elsewhere."""
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
         ...

@@ -136,6 +136,9 @@ class BlockingRuntime:
             )
         return result
 
+    async def offload(self, work: Callable[[], T]) -> T:
+        return work()
+
     async def sleep(self, seconds: float) -> None:
         pause(seconds)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ BIG_INT, TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA = range(1, 9)
 UUID_, DECIMAL, BYTEARRAY, PAIRS, ENUM, OBJECT, DESCRIBED = range(9, 16)
 
 MAX_DEPTH = 128
+_ALIKE = 1000
 
 ATOMS = frozenset((str, int, float, bool, bytes, type(None)))
 KEYS = frozenset((str, int))
@@ -88,12 +89,14 @@ class Lowering:
                 raise refusal.inside(item_step(key)) from None
         if all(type(key) in KEYS for key in lowered[::2]):
             return dict(zip(lowered[::2], lowered[1::2], strict=True))
+        _check_spread(values)
         return Ext(PAIRS, encode_native(lowered))
 
     def _sequence(self, values: Any, depth: int) -> Ext:
         code = _SEQUENCES[type(values)]
         if code == TUPLE:
             return Ext(code, encode_native(self._items(values, depth)))
+        _check_spread(values)
         try:
             members = sorted(encode_native(self.lower(one, depth + 1)) for one in values)
         except Refusal as refusal:
@@ -127,6 +130,20 @@ class Lowering:
             return self.lower(value, depth + 1)
         except Refusal as refusal:
             raise refusal.inside(f".{key}") from None
+
+
+def too_alike(members: Collection[object]) -> bool:
+    """Whether members of a set have equal hashes in numbers that no honest writer meets.
+
+    Anyone can find integers of one hash, and a set of n of them takes n * n comparisons.
+    """
+    return len(members) > _ALIKE and len(members) - len(set(map(hash, members))) > _ALIKE
+
+
+def _check_spread(values: Any) -> None:
+    if too_alike(values):
+        reason = f"of which more than {_ALIKE} members have the same hash"
+        raise Refusal(type(values), reason, "Store a list")
 
 
 def _refusal_of(value: object) -> Refusal:

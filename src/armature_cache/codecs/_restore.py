@@ -29,8 +29,8 @@ def make_ext_hook(decode: Decode, read_body: ReadBody) -> Callable[[int, memoryv
     readers: dict[int, Decode] = {
         codes.BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
         codes.TUPLE: lambda data: tuple(_listed(decode(data))),
-        codes.SET: lambda data: set(_listed(decode(data))),
-        codes.FROZENSET: lambda data: frozenset(_listed(decode(data))),
+        codes.SET: lambda data: set(_spread(_listed(decode(data)))),
+        codes.FROZENSET: lambda data: frozenset(_spread(_listed(decode(data)))),
         codes.DATETIME: lambda data: _folded(dt.datetime.fromisoformat, data),
         codes.DATE: lambda data: dt.date.fromisoformat(_text(data)),
         codes.TIME: lambda data: _folded(dt.time.fromisoformat, data),
@@ -65,7 +65,15 @@ def _listed(value: object) -> list[Any]:
 
 
 def _paired(flat: list[Any]) -> dict[Any, Any]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    return dict(zip(_spread(flat[::2]), flat[1::2], strict=True))
+
+
+def _spread(members: list[Any]) -> list[Any]:
+    """Members for a set, unless so many have one hash that making it would take for ever."""
+    if codes.too_alike(members):
+        msg = "too many members have the same hash"
+        raise Unrestorable(msg)
+    return members
 
 
 def _folded(parse: Callable[[str], Any], data: memoryview) -> object:

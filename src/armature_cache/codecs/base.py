@@ -16,6 +16,15 @@ class Encoded(NamedTuple):
     type_id: int
 
 
+class Verified(bytes):
+    """A payload whose writer is known to hold a secret of this process's configuration.
+
+    Nothing but the check of a signature or of an encryption makes one of stored bytes.
+    """
+
+    __slots__ = ()
+
+
 class Codec(Protocol):
     """Turns values into payload bytes and back; holds no state of any entry."""
 

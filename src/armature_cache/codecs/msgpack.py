@@ -204,7 +204,7 @@ def _decode_nested(data: Any) -> Any:
 
 
 def _read_body(body: Any, cls: type) -> object:
-    return _read(bytes(body), _plans.of(cls))
+    return _read(memoryview(body), _plans.of(cls))
 
 
 _ext_hook = make_ext_hook(_decode_nested, _read_body)

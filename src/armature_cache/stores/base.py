@@ -104,7 +104,8 @@ class CacheStore(BulkMethods):
         strong = self._is_strong(consistency)
         check_loader(loader)
         options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
-        return await Load(self, check_key(key), loader, options, strong=strong).value()
+        load = Load(self, check_key(key), loader, options, strong=strong)
+        return self._own(await load.value())
 
     @overload
     async def refresh(
@@ -144,7 +145,16 @@ class CacheStore(BulkMethods):
         """Load and store the value of a key, whatever is cached; options as for `get_or_set`."""
         check_loader(loader)
         options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
-        return await Load(self, check_key(key), loader, options, strong=False).refreshed()
+        load = Load(self, check_key(key), loader, options, strong=False)
+        return self._own(await load.refreshed())
+
+    def _own(self, value: T) -> T:
+        """What several callers may have waited for, as one of them gets it."""
+        if not self.isolates:
+            return value
+        from armature_cache.stores.copying import copied
+
+        return cast("T", copied(value))
 
     @overload
     async def get_or_set_many(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from armature_cache.clocks.replica import Stamp
+    from armature_cache.envelope import Closed
 
 
 class Prepared(NamedTuple):
@@ -34,13 +35,15 @@ class Draft:
     since: it is stored as current unless something has happened after `stamp`. `ttl` is in
     seconds, None for no expiry; `keep` is how long the value is kept after that; `cost` is the
     load's time in seconds, and after `renew_after` seconds it is to be done again, ahead of the end
-    of the lifetime. With `sliding` each read starts the lifetime anew. `claim` is the nonce
-    of the claim that ends when the value is stored; whoever ends it empties this.
+    of the lifetime. With `sliding` each read starts the lifetime anew. `claim` is the nonce of the
+    claim that ends when the value is stored; whoever ends it empties this. `closed` is the envelope
+    in which a shared store keeps it, dead at `dead_at` in ms of the server, once that has been
+    made.
     """
 
     key: str
     value: object
-    payload: bytes | None
+    payload: bytes | memoryview | None
     type_id: int
     decoded_as: int
     tags: tuple[str, ...]
@@ -55,6 +58,8 @@ class Draft:
     renew_after: float = math.inf
     leased: bool = False
     claim: str = ""
+    closed: Closed | None = None
+    dead_at: int = 0
 
     @property
     def window(self) -> float:

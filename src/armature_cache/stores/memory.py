@@ -29,6 +29,7 @@ from armature_cache.stores.stats import CacheStats, Counters, snapshot
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Signal
     from armature_cache.clocks.base import Clock
+    from armature_cache.stores.isolation import Care
 
 OVERHEAD: Final = 200
 INT64: Final = (-(2**63), 2**63 - 1)
@@ -42,6 +43,10 @@ class InMemoryCache(CacheStore):
     It keeps at most `max_entries` entries and, if given, `max_bytes` bytes (by payload size under
     a second tier, else by an estimate), and evicts what is least likely to be read again. Expired
     entries leave without being asked for. Safe to share between threads, event loops and faces.
+
+    With `isolate`, it keeps a copy of each value that can be changed, and gives every reader one
+    of his own. With `detect_mutation`, for tests and debugging, it notices at the next read that a
+    value was changed, warns with `CacheMutationWarning`, and drops the entry after that read.
     """
 
     clock: Clock
@@ -55,9 +60,16 @@ class InMemoryCache(CacheStore):
         max_entries: int = 10_000,
         max_bytes: int | None = None,
         default_ttl: TTL = None,
+        isolate: bool = False,
+        detect_mutation: bool = False,
         policy: LoadPolicy = DEFAULT_POLICY,
         time: TimeSource = boottime,
     ) -> None:
+        if isolate and detect_mutation:
+            raise ConfigError(
+                "with isolate=True nobody can change what is cached; leave detect_mutation out",
+                field="detect_mutation",
+            )
         self.policy = check_policy(policy)
         self._engine = Engine(
             max_entries=check_count("max_entries", max_entries),
@@ -71,8 +83,19 @@ class InMemoryCache(CacheStore):
         self._flights = Flights(self.runtime)
         self._claims: LocalClaims = LocalClaims()
         self._bells: Bells[str] = Bells()
+        self.isolates = isolate
+        self._care = self._caring(watching=detect_mutation)
         self._listen_to(Hook())
         self._follow(LocalClock(time), math.inf)
+
+    def _caring(self, *, watching: bool) -> Care | None:
+        if not (self.isolates or watching):
+            return None
+        from armature_cache.stores.isolation import Isolating, Watching
+
+        if self.isolates:
+            return Isolating()
+        return Watching(lambda entry: self._engine.discard(entry.key, only=entry))
 
     def __repr__(self) -> str:
         return f"<InMemoryCache of {len(self._engine)} entries>"
@@ -169,6 +192,8 @@ class InMemoryCache(CacheStore):
         """Keep an entry unless a newer one of its key is here."""
         if self._weighs:
             entry.weight = OVERHEAD + entry.weight if entry.weight > 1 else weigh(entry)
+        if self._care is not None:
+            self._care.take(entry)
         stamp = entry.stamp
         return self._engine.put(
             entry, self.time(), guard=lambda had: had is None or had.stamp <= stamp
@@ -225,6 +250,8 @@ class InMemoryCache(CacheStore):
         return {key: entry for key, entry in found.items() if entry is not None}
 
     def _prepare(self, value: object, want: object) -> Prepared:
+        if self._care is not None:
+            self._care.check(value)
         return Prepared(value)
 
     def entry_of(self, draft: Draft, stamp: Stamp, *, seen: int) -> Entry:
@@ -291,6 +318,8 @@ class InMemoryCache(CacheStore):
         """Put an entry that is still valid when the engine's lock is held."""
         if self._weighs:
             entry.weight = weigh(entry)
+        if self._care is not None:
+            self._care.take(entry)
         replica = self._replica
 
         def admit(had: Entry | None) -> bool:

@@ -59,6 +59,8 @@ class EntryStore(ABC):
     _complained_at: float = -math.inf
     tolerant: bool = False
     """Whether reads survive a failing shared store as misses."""
+    isolates: bool = False
+    """Whether every reader gets an object of his own."""
     policy: LoadPolicy = DEFAULT_POLICY
     hook: Hook
     _flights: Flights

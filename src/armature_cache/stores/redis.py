@@ -25,6 +25,7 @@ from armature_cache.redisio.port import checked
 from armature_cache.stores.redis_claims import Claims
 from armature_cache.stores.redis_entries import RedisEntries
 from armature_cache.stores.redis_writes import ClusterWrites, Writes
+from armature_cache.stores.sealing import Sealing
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 
 if TYPE_CHECKING:
@@ -33,22 +34,23 @@ if TYPE_CHECKING:
 
     from armature_cache._runtime.base import Runtime
     from armature_cache.codecs.base import Codec
+    from armature_cache.codecs.sealed import SealedCodec
     from armature_cache.redisio.port import Port
 
 
 class RedisCache(RedisEntries):
     """A cache on a Redis or Valkey server, shared by any number of processes.
 
-    The constructor does no I/O. Values are encoded by `codec` (MessagePack by default). Reads are
-    judged by a replica of the server's tag clock that is never older than
-    `config.staleness_bound`.
+    The constructor does no I/O. Values are encoded by `codec` (MessagePack by default); a
+    `SealedCodec` compresses, encrypts or signs them as well. Reads are judged by a replica of the
+    server's tag clock that is never older than `config.staleness_bound`.
     """
 
     def __init__(
         self,
         config: CacheConfig,
         *,
-        codec: Codec | None = None,
+        codec: Codec | SealedCodec | None = None,
         time: TimeSource = boottime,
     ) -> None:
         if not isinstance(config, CacheConfig):
@@ -65,7 +67,7 @@ class RedisCache(RedisEntries):
         client: redis.asyncio.Redis,
         *,
         config: CacheConfig | None = None,
-        codec: Codec | None = None,
+        codec: Codec | SealedCodec | None = None,
         time: TimeSource = boottime,
     ) -> Self:
         """A cache over a client that the caller made, and closes.
@@ -84,7 +86,7 @@ class RedisCache(RedisEntries):
         cls,
         client: redis.Redis,
         config: CacheConfig | None,
-        codec: Codec | None,
+        codec: Codec | SealedCodec | None,
         time: TimeSource,
     ) -> Self:
         """What stands behind the sync face's `from_client`."""
@@ -101,11 +103,11 @@ class RedisCache(RedisEntries):
         config: CacheConfig,
         port: Port,
         runtime: Runtime,
-        codec: Codec | None,
+        codec: Codec | SealedCodec | None,
         time: TimeSource,
     ) -> None:
         self.config = config
-        self.codec = codec or MessagePackCodec()
+        self._given_codec = MessagePackCodec() if codec is None else codec
         self.time = time
         self.bound = config.staleness_bound
         self.strong = config.consistency == "strong"
@@ -122,6 +124,13 @@ class RedisCache(RedisEntries):
         self._port = port
         self.runtime = runtime
         self._flights = Flights(runtime)
+        self._sealing = Sealing(
+            self._given_codec,
+            namespace=self.config.namespace,
+            limit=self.config.max_value_bytes,
+            runtime=runtime,
+        )
+        self.codec = self._sealing.codec
         self.clock = RedisClock(
             self._replica,
             port,
@@ -136,7 +145,7 @@ class RedisCache(RedisEntries):
             self.clock,
             port,
             names=self._names,
-            codec=self.codec,
+            sealing=self._sealing,
             config=self.config,
             time=self.time,
             claims=self._claims,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.redis_listing import RedisListing
 from armature_cache.stores.redis_writes import Writes
+from armature_cache.stores.sealing import Addressed, Payload
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Signal
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 
 _LEAST_LEFT: Final = 0.001
 _ATTEMPTS: Final = 16
+_PAUSE: Final = 0.002
+"""Seconds by which attempts to change a contended key are spread, more with each."""
+
+Opened = tuple[Entry, Envelope, Payload]
 
 
 class RedisEntries(RedisListing):
@@ -71,11 +77,8 @@ class RedisEntries(RedisListing):
     ) -> dict[str, Entry]:
         judged = await self._judged(keys, strong=strong)
         now = self.time()
-        found = {
-            entry.key: entry
-            for entry, sealed in judged
-            if (stale or now < entry.fresh_until) and self._decode(entry, sealed, want)
-        }
+        opened = await self._opened([each for each in judged if stale or now < each[0].fresh_until])
+        found = {each[0].key: each[0] for each in opened if self._decode(*each, want)}
         await self._writes.touch([entry for entry in found.values() if entry.more.window])
         hits = sum(now < entry.fresh_until for entry in found.values())
         self.counters.hits += hits
@@ -95,14 +98,26 @@ class RedisEntries(RedisListing):
         self, keys: Sequence[str], raws: Sequence[bytes | None], seen: int, *, settled: bool = False
     ) -> list[tuple[Entry, Envelope]]:
         sealed = []
-        for key, raw in zip(keys, raws, strict=True):
-            parsed = envelope.parse(key, raw) if raw is not None else None
+        found = await self._sealing.parse(keys, raws)
+        for key, raw, parsed in zip(keys, raws, found, strict=True):
             if parsed is None:
                 self.counters.undecodable += raw is not None
             elif not parsed.tombstone:
                 sealed.append((key, parsed))
         judged = await self._sift(sealed, settled=settled)
         return [(self._entry(key, parsed, seen), parsed) for key, parsed in judged]
+
+    async def _opened(self, judged: list[tuple[Entry, Envelope]]) -> list[Opened]:
+        """Entries whose payloads could be opened, with these; the others are counted."""
+        items = [Addressed(entry.key, parsed) for entry, parsed in judged]
+        opened = []
+        for (entry, parsed), payload in zip(judged, await self._sealing.open(items), strict=True):
+            if payload is None:
+                self.counters.undecodable += 1
+            else:
+                entry.weight = len(payload)
+                opened.append((entry, parsed, payload))
+        return opened
 
     async def _sift(
         self, sealed: list[tuple[str, Envelope]], *, settled: bool = False
@@ -166,23 +181,22 @@ class RedisEntries(RedisListing):
             rare=rare_of(parsed.cost / 1_000_000, window, parsed.etag),
             seen=seen,
             type_id=parsed.type_id,
-            weight=len(parsed.payload),
             no_expiry=parsed.no_expiry,
-            counter=parsed.counter,
+            counter=parsed.codec == COUNTER_CODE,
         )
         self._replica.soften(entry)
         return entry
 
-    def _decode(self, entry: Entry, parsed: Envelope, want: object) -> bool:
+    def _decode(self, entry: Entry, parsed: Envelope, payload: Payload, want: object) -> bool:
         """Put the decoded value into the entry; False, and counted, if that cannot be done."""
         if parsed.codec not in {COUNTER_CODE, self.codec.code}:
             self.counters.undecodable += 1
             return False
         try:
             if parsed.codec == COUNTER_CODE:
-                entry.value = decode_counter(parsed.payload)
+                entry.value = decode_counter(payload)
             else:
-                entry.value = self.codec.decode(parsed.payload, parsed.type_id, want)
+                entry.value = self.codec.decode(payload, parsed.type_id, want)
         except UndecodablePayload:
             self.counters.undecodable += 1
             return False
@@ -208,6 +222,7 @@ class RedisEntries(RedisListing):
 
     async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
         await self._declare(drafts)
+        await self._writes.close(drafts)
         fills = [draft for draft in drafts if draft.stamp is not None and not draft.leased]
         current = [draft for draft in drafts if draft.stamp is None or draft.leased]
         kept: dict[int, bool] = {}
@@ -228,15 +243,16 @@ class RedisEntries(RedisListing):
         `judged` says when that one was valid, if the value takes over its tags.
         """
         await self._declare([draft])
+        await self._writes.close([draft])
         return await self._writes.swap(draft, expected, judged)
 
-    async def _look_at(self, key: str) -> tuple[bytes, tuple[Entry, Envelope] | None, Stamp]:
+    async def _look_at(self, key: str) -> tuple[bytes, Opened | None, Stamp]:
         """What is stored: its header ('' for nothing), the entry if it is valid, and as of when."""
         read: Command = ("GET", self._names.value(key))
         (raw,), seen = await self.clock.read([read], self.bound, strong=True)
-        judged = await self._judge([key], [raw], seen, settled=True)
+        opened = await self._opened(await self._judge([key], [raw], seen, settled=True))
         known = Stamp(self._replica.epoch, seen)
-        return (raw or b"")[: envelope.HEADER_SIZE], judged[0] if judged else None, known
+        return (raw or b"")[: envelope.HEADER_SIZE], opened[0] if opened else None, known
 
     async def _add(self, draft: Draft) -> bool:
         for _ in range(_ATTEMPTS):
@@ -252,11 +268,11 @@ class RedisEntries(RedisListing):
             stamp, current, known = await self._look_at(key)
             if current is None or self.time() >= current[0].fresh_until:
                 return False
-            entry, sealed = current
+            entry, sealed, payload = current
             draft = Draft(
-                key, None, bytes(sealed.payload), sealed.type_id, 0, sealed.tags, ttl,
+                key, None, payload, sealed.type_id, 0, sealed.tags, ttl,
                 keep=entry.dead_at - entry.fresh_until, sliding=sealed.sliding,
-                etag=sealed.etag, counter=sealed.counter,
+                etag=sealed.etag, counter=entry.counter,
             )  # fmt: skip
             if await self._swap(draft, stamp, known):
                 return True
@@ -282,23 +298,24 @@ class RedisEntries(RedisListing):
         self, key: str, delta: int, ttl: float | None, tags: tuple[str, ...]
     ) -> int:
         await self.clock.ensure(self.bound)
-        least = self._replica.least_asof(key, tags)
-        packed_tags = envelope.pack_tags(tags)
-        outcome = await self._add_to(key, delta, least, packed_tags, b"")
-        for _ in range(_ATTEMPTS):
+        outcome = None
+        if not self._sealing.protected:
+            least = self._replica.least_asof(key, tags)
+            outcome = await self._add_to(key, delta, least, envelope.pack_tags(tags), b"")
+        for attempt in range(_ATTEMPTS):
             if outcome is not None:
                 return outcome
             stamp, current, known = await self._look_at(key)
-            judged = None if current is None else known
             if current is None or self.time() >= current[0].fresh_until:
-                draft = self._counter(key, delta, ttl, tags)
-            elif current[0].counter:
+                draft, judged = self._counter(key, delta, ttl, tags), None
+            elif current[1].counter:
                 outcome = await self._add_to(key, delta, 0, b"", stamp)
                 continue
             else:
-                draft = self._converted(key, delta, current)
+                draft, judged = self._raised(key, delta, current), known
             if await self._swap(draft, stamp, judged):
                 return int(draft.payload or b"0")
+            await self.runtime.sleep(attempt * random.uniform(0, _PAUSE))  # noqa: S311
         raise self._contended(key)
 
     async def _add_to(
@@ -318,9 +335,10 @@ class RedisEntries(RedisListing):
         payload = b"%d" % _in_range(key, total)
         return Draft(key, None, payload, 0, 0, tags, ttl, counter=True)
 
-    def _converted(self, key: str, delta: int, current: tuple[Entry, Envelope]) -> Draft:
-        entry, sealed = current
-        self._decode(entry, sealed, None)
+    def _raised(self, key: str, delta: int, current: Opened) -> Draft:
+        """What is there and is not added to by the server, as a counter with its sum."""
+        entry = current[0]
+        self._decode(*current, None)
         if not isinstance(entry.value, int) or isinstance(entry.value, bool):
             raise CounterError(f"the value of {key!r} is not an integer")
         left = None if entry.no_expiry else max(0.001, entry.fresh_until - self.time())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from armature_cache.config import CacheConfig
     from armature_cache.redisio.names import Names
     from armature_cache.redisio.port import Port
+    from armature_cache.stores.sealing import Sealing
 
 _HEAD: Final = 1024
 _PAGE: Final = 500
@@ -32,6 +33,7 @@ class RedisListing(CacheStore):
     _names: Names
     _port: Port
     _replica: ServerReplica
+    _sealing: Sealing
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
@@ -40,7 +42,7 @@ class RedisListing(CacheStore):
             sealed = [
                 (key, head)
                 for key, head in zip(page, await self._heads(page), strict=True)
-                if head is not None and not head.tombstone
+                if head is not None and not head.tombstone and self._sealing.accepts(head)
             ]
             for key, head in await self._sift(sealed):
                 entry = self._entry(key, head, 0)

@@ -20,17 +20,18 @@ from armature_cache.codecs.counter import COUNTER_CODE
 from armature_cache.envelope import Envelope, Flag
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
+from armature_cache.stores.sealing import Addressed
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
     from armature_cache.clocks.redis import RedisClock
-    from armature_cache.codecs.base import Codec
     from armature_cache.config import CacheConfig
     from armature_cache.entry import Entry
     from armature_cache.redisio.names import Names
     from armature_cache.redisio.port import Port
     from armature_cache.stores.draft import Draft
     from armature_cache.stores.redis_claims import Claims
+    from armature_cache.stores.sealing import Sealing
 
 
 _OVERTAKEN: Final = 0
@@ -41,13 +42,13 @@ class Writes:
     """Writes to a single server: each is one script."""
 
     def __init__(
-        self, clock: RedisClock, port: Port, *, names: Names, codec: Codec, config: CacheConfig,
-        time: TimeSource, claims: Claims,
+        self, clock: RedisClock, port: Port, *, names: Names, sealing: Sealing,
+        config: CacheConfig, time: TimeSource, claims: Claims,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._port = port
         self._names = names
-        self._codec = codec
+        self._sealing = sealing
         self._config = config
         self._time = time
         self._claims = claims
@@ -59,31 +60,43 @@ class Writes:
     def _fresh_for(self, draft: Draft) -> float:
         return self._config.max_ttl if draft.ttl is None else draft.ttl
 
-    def _seal(self, draft: Draft, stamp: Stamp | None) -> Sealed:
-        life = self.life(draft)
+    async def close(self, drafts: Sequence[Draft]) -> None:
+        """Make the envelopes of drafts, once for all attempts to store them."""
+        addressed = [Addressed(draft.key, self._envelope(draft), draft.leased) for draft in drafts]
+        for draft, closed in zip(drafts, await self._sealing.close(addressed), strict=True):
+            draft.closed = closed
+
+    def _envelope(self, draft: Draft) -> Envelope:
+        """The envelope of a draft, not closed yet and without a stamp."""
         now = int(self._time() * 1000 + self._clock.replica.server_behind)
+        draft.dead_at = now + self.life(draft)
+        added_to = draft.counter and not self._sealing.protected
         flags = (
             (Flag.NO_EXPIRY if draft.ttl is None else 0)
-            | (Flag.COUNTER if draft.counter else 0)
+            | (Flag.COUNTER if added_to else 0)
             | (Flag.SLIDING if draft.sliding and draft.ttl is not None else 0)
         )
-        epoch, asof = stamp or Stamp(0, 0)
-        sealed = Envelope(
-            asof=asof,
-            epoch=epoch,
+        return Envelope(
+            asof=0,
+            epoch=0,
             flags=flags,
             created=now,
             fresh_until=now + max(1, round(self._fresh_for(draft) * 1000)),
-            dead_at=now + life,
+            dead_at=draft.dead_at,
             cost=int(draft.cost * 1_000_000),
-            codec=COUNTER_CODE if draft.counter else self._codec.code,
+            codec=COUNTER_CODE if draft.counter else self._sealing.codec.code,
             type_id=draft.type_id,
             tags=draft.tags,
             etag=draft.etag,
             payload=draft.payload or b"",
         )
-        packed = envelope.build(draft.key, sealed)
-        return Sealed(draft.key, packed, draft.tags, life, now + life)
+
+    def _seal(self, draft: Draft, stamp: Stamp | None) -> Sealed:
+        if draft.closed is None:
+            raise RuntimeError("a draft is sent before its envelope was closed")
+        epoch, asof = stamp or Stamp(0, 0)
+        packed = draft.closed.stamped(asof, epoch)
+        return Sealed(draft.key, packed, draft.tags, self.life(draft), draft.dead_at)
 
     async def fill(self, drafts: Sequence[Draft]) -> list[bool]:
         """Store values that were loaded; False for those that came too late."""

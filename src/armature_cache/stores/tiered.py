@@ -120,6 +120,7 @@ class TieredCache(CacheStore):
         self.default_ttl, self.max_ttl = far.default_ttl, far.max_ttl
         self.max_load_time = far.max_load_time
         self.supports_tags = far.supports_tags
+        self.isolates = source.isolates or (self._use_l1 and near is not None and near.isolates)
         self.tolerant = config.on_l2_down != "raise"
         self._flights = Flights(self.runtime)
         self._outage = _Outage(self.time)

@@ -46,6 +46,7 @@ class Wrapper(CacheStore):
         self.max_load_time = store.max_load_time
         self.supports_tags, self.tolerant = store.supports_tags, store.tolerant
         self.strong = store.strong
+        self.isolates = store.isolates
         self.path, self._flights, self.hook = store.path, store._flights, store.hook
         store._followed_by(self)
         self._peek = store._peek  # type: ignore[method-assign]  # a hit takes no detour

@@ -5,6 +5,9 @@ members of the clocks carry their value in their name and stand above every tag:
 sequence), `\0E:` epoch, `\0R:` run_id, `\0N:` run_ids of a cluster's primaries, `\0F:` floor,
 `\0B:` largest staleness bound in µs, `\0T:` longest lifetime in use in ms; in the key clock
 `\0F:` is the floor of its memory.
+
+`same` tells whether two envelopes hold the same value: by tags and payload, without the seal of a
+signed one; of an encrypted one by the print that its seal begins with.
 """
 
 from __future__ import annotations
@@ -62,9 +65,21 @@ local function read_stamp(key)
   return asof, epoch, string.byte(head, 3), string.byte(head, 4)
 end
 local function same(raw, envelope)
-  return raw and #raw == #envelope and string.sub(raw, 1, 4) == string.sub(envelope, 1, 4)
-    and string.sub(raw, 53, 72) == string.sub(envelope, 53, 72)
-    and string.sub(raw, 77) == string.sub(envelope, 77)
+  if not raw or #raw ~= #envelope or string.sub(raw, 1, 4) ~= string.sub(envelope, 1, 4)
+    or string.sub(raw, 53, 72) ~= string.sub(envelope, 53, 72) then
+    return false
+  end
+  local flags = string.byte(raw, 4)
+  local tags, etag = struct.unpack('>I4I2', raw, 65)
+  local seal = 77 + tags + etag
+  local last, after = #raw, #raw + 1
+  if flags % 32 >= 16 then
+    last = seal + 15
+  elseif flags % 64 >= 32 then
+    last, after = seal - 1, seal + 32
+  end
+  return string.sub(raw, 77, last) == string.sub(envelope, 77, last)
+    and string.sub(raw, after) == string.sub(envelope, after)
 end
 """
 
