@@ -124,6 +124,10 @@ class Entry:
         """When it is stale, or from when on that counts."""
         return self.fresh_until if self.fresh_until > -math.inf else self.more.softened_at
 
+    def stale_for(self, now: float) -> float:
+        """For how many seconds it has been stale; 0 while it is fresh."""
+        return max(0.0, now - self.stale_since)
+
     def inherit_times(self, other: Entry) -> None:
         """Have the lifetime of another entry."""
         for name in ("created", "check_at", "until", "fresh_until", "dead_at", "no_expiry", "rare"):

@@ -64,7 +64,7 @@ class Load(Loads, Generic[T]):
             if self._is_due(self._path, entry, now):
                 self._renew(entry)
             return self._value_of(entry)
-        if entry is None or now - entry.stale_since >= self._policy.stale_while_revalidate:
+        if entry is None or entry.stale_for(now) >= self._policy.stale_while_revalidate:
             self._tell(events.Miss(self._path))
             return await self._loaded(entry)
         if not self._store._flights.rests.holds(self._path, now):
@@ -98,7 +98,7 @@ class Load(Loads, Generic[T]):
         now = store.time()
         if now < entry.fresh_until:
             return None
-        age = now - entry.stale_since
+        age = entry.stale_for(now)
         if age < policy.stale_while_revalidate and flights.is_open(self._path):
             self._note_stale(self._path, "renewing")
         elif age < policy.keeps_for and flights.rests.holds(self._path, now):

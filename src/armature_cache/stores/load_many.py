@@ -61,7 +61,7 @@ class LoadMany(Loads):
                 values[key] = entry.value
                 if self._is_due(path, entry, now):
                     due[key] = entry
-            elif entry is not None and now - entry.stale_since < swr:
+            elif entry is not None and entry.stale_for(now) < swr:
                 values[key] = entry.value
                 self._note_stale(path, "renewing")
                 if not rests.holds(path, now):

@@ -95,7 +95,7 @@ class Loads:
 
     def _stale_enough(self, entry: Entry | None, now: float) -> Entry | None:
         """The entry, if it may stand in for a failed load."""
-        if entry is None or now - entry.stale_since >= self._policy.stale_for:
+        if entry is None or entry.stale_for(now) >= self._policy.stale_for:
             return None
         return entry
 
