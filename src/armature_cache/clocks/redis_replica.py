@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 MOST_OWED: Final = 100_000
+_DRIFT: Final = 0.0005
+"""How much faster one clock may run than another, as a part of the time."""
 
 
 class Unsent(NamedTuple):
@@ -56,6 +58,7 @@ class ServerReplica(Replica):
         "server_behind",
         "shortest_bound",
         "syncs",
+        "timed_at",
         "watch",
     )
 
@@ -75,6 +78,7 @@ class ServerReplica(Replica):
         self.shortest_bound = math.inf
         self.declared_ttl = 0
         self.server_ahead = self.server_behind = self.round_trip = 0.0
+        self.timed_at = -math.inf
 
     def fork_locks(self) -> tuple[_forking.Lock, ...]:
         return (*super().fork_locks(), *self.watch.fork_locks())
@@ -147,9 +151,17 @@ class ServerReplica(Replica):
         return dataclasses.replace(self.coherence.report(), halts=self.watch.halts)
 
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
-        """Estimate the server's wall clock, in ms, as an upper and a lower offset."""
-        self.server_ahead = micros / 1000 - sent_at * 1000
-        self.server_behind = micros / 1000 - received_at * 1000
+        """Estimate the server's wall clock, in ms, as an upper and a lower offset.
+
+        Each reply narrows the estimate, which widens with time; one that contradicts it replaces
+        it, for one of the clocks has jumped.
+        """
+        ahead, behind = micros / 1000 - sent_at * 1000, micros / 1000 - received_at * 1000
+        drift = (received_at - self.timed_at) * 1000 * _DRIFT
+        highest, lowest = self.server_ahead + drift, self.server_behind - drift
+        if behind <= highest and ahead >= lowest:
+            ahead, behind = min(ahead, highest), max(behind, lowest)
+        self.server_ahead, self.server_behind, self.timed_at = ahead, behind, received_at
         self.round_trip = received_at - sent_at
 
 
