@@ -22,7 +22,7 @@ from armature_cache.demo.services import UserService
 from armature_cache.demo.tally import Counts, Histogram, Tally
 from armature_cache.demo.trace import TraceError, TraceReplay, read_trace
 from armature_cache.demo.worker import Job, Run
-from armature_cache.stores.tiered import TieredCacheConfig
+from armature_cache.stores.tier_config import TieredCacheConfig
 from armature_cache.testing import RedisServer
 
 MS = 1_000_000

@@ -55,7 +55,8 @@ from armature_cache.stores.namespaced import NamespacedCache
 from armature_cache.stores.null import NullCache
 from armature_cache.stores.stats import CacheStats
 from armature_cache.stores.tagged import TaggedCache
-from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
+from armature_cache.stores.tier_config import TieredCacheConfig
+from armature_cache.stores.tiered import TieredCache
 
 if TYPE_CHECKING:
     from armature_cache.codecs.base import Codec

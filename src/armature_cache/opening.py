@@ -12,7 +12,8 @@ from armature_cache.options import TTL
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.tagged import TaggedCache
-from armature_cache.stores.tiered import TieredCache, TieredCacheConfig
+from armature_cache.stores.tier_config import TieredCacheConfig
+from armature_cache.stores.tiered import TieredCache
 
 if TYPE_CHECKING:
     from armature_cache.codecs.base import Codec

@@ -27,7 +27,8 @@ from armature_cache.stores import memory as _memory
 from armature_cache.stores import null as _null
 from armature_cache.stores import tagged as _tagged
 from armature_cache.stores import tiered as _tiered
-from armature_cache.stores.tiered import TieredCacheConfig
+from armature_cache.stores.tier_config import DEFAULT as DEFAULT_TIERS
+from armature_cache.stores.tier_config import TieredCacheConfig
 
 if TYPE_CHECKING:
     import redis
@@ -385,7 +386,7 @@ class TieredCache(CacheStore):
         self,
         l1: CacheStore,
         l2: CacheStore,
-        config: TieredCacheConfig = _tiered.DEFAULT,
+        config: TieredCacheConfig = DEFAULT_TIERS,
     ) -> None:
         super().__init__(_tiered.TieredCache(_core_of(l1, "l1"), _core_of(l2, "l2"), config))
 

@@ -7,76 +7,28 @@ import dataclasses
 import math
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from armature_cache.config import DEFAULT_STALENESS_BOUND, check_bound
-from armature_cache.entry import UNTOUCHED_PART, Entry, rare_of
-from armature_cache.errors import BackendError, BackendUnavailable, ConfigError
+from armature_cache._runtime.base import Overdue
+from armature_cache.entry import Entry
+from armature_cache.errors import BackendError, BackendTimeout, ConfigError
+from armature_cache.events import StaleServed
 from armature_cache.loading import Flights
-from armature_cache.options import Consistency, check_consistency, check_seconds
 from armature_cache.stores.base import CacheStore
+from armature_cache.stores.breaker import Breaker
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.memory import InMemoryCache
+from armature_cache.stores.near import Near
 from armature_cache.stores.null import NullCache
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 from armature_cache.stores.tagged import TaggedCache
+from armature_cache.stores.tier_config import DEFAULT, TieredCacheConfig
 
 if TYPE_CHECKING:
-    from armature_cache._runtime.base import Signal
-    from armature_cache._time import TimeSource
+    from armature_cache._runtime.base import Shared, Signal
     from armature_cache.claims import Claim, Holder
 
 T = TypeVar("T")
-OnL2Down = Literal["load", "serve_stale", "raise"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TieredCacheConfig:
-    """How two tiers work together.
-
-    `enable_l1` and `enable_l2` use a tier at all. `write_through` writes sets to L1 too, not only
-    to L2. `promote_to_l1` copies L2 hits to L1. `l1_ttl_fraction` (above 0, at most 1) is L1's
-    lifetime as a part of L2's. `staleness_bound` is how long, in seconds, L1 is trusted after its
-    last contact with L2. `on_l2_down` says what reads of a key do when L2 fails: `load` (a miss),
-    `raise`, or `serve_stale`: what L1 holds, for `serve_stale_for` seconds beyond trust, then a
-    miss. Writes, listings and scans raise under each of them. `consistency` is that of reads which
-    say nothing of it: with `strong`, which L2's own setting implies, each of them asks L2.
-    """
-
-    enable_l1: bool = True
-    enable_l2: bool = True
-    write_through: bool = True
-    promote_to_l1: bool = True
-    l1_ttl_fraction: float = 0.25
-    staleness_bound: float = DEFAULT_STALENESS_BOUND
-    on_l2_down: OnL2Down = "load"
-    serve_stale_for: float = 60.0
-    consistency: Consistency = "bounded"
-
-    def __post_init__(self) -> None:
-        fraction = self.l1_ttl_fraction
-        number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
-        if not number or not 0 < fraction <= 1:
-            raise ConfigError(
-                f"l1_ttl_fraction is above 0 and at most 1, not {fraction!r}",
-                field="l1_ttl_fraction",
-            )
-        if not self.enable_l1 and not self.enable_l2:
-            raise ConfigError(
-                "enable_l1 and enable_l2 are both off; use NullCache to cache nothing",
-                field="enable_l2",
-            )
-        if self.on_l2_down not in get_args(OnL2Down):
-            raise ConfigError(
-                f"on_l2_down is one of {get_args(OnL2Down)}, not {self.on_l2_down!r}",
-                field="on_l2_down",
-            )
-        check_consistency(self.consistency)
-        check_bound(self.staleness_bound)
-        check_seconds("serve_stale_for", self.serve_stale_for)
-
-
-DEFAULT: Final = TieredCacheConfig()
 
 
 class TieredCache(CacheStore):
@@ -92,7 +44,7 @@ class TieredCache(CacheStore):
             raise ConfigError("config is a TieredCacheConfig", field="config")
         self.config = config
         self.l1, self.l2 = l1, l2
-        self._near, self._wrappers = _near_tier(l1)
+        self._first, self._wrappers = _near_tier(l1)
         self._far = l2
         if not isinstance(l2, CacheStore):
             raise ConfigError(
@@ -100,19 +52,19 @@ class TieredCache(CacheStore):
                 "armature_cache.sync go into armature_cache.sync.TieredCache",
                 field="l2",
             )
-        if l1 is l2 or self._near is l2:
+        if l1 is l2 or self._first is l2:
             raise ConfigError("l1 and l2 are the same store", field="l1")
         self.counters = Counters()
         self.policy = l2.policy
-        self._use_l1 = config.enable_l1 and self._near is not None
         self._arrange()
 
     def _arrange(self) -> None:
-        near, far, config = self._near, self._far, self.config
-        if not config.enable_l2 and near is not None:
-            source: CacheStore = near
+        first, far, config = self._first, self._far, self.config
+        self._near = Near(first, config)
+        source: CacheStore = far
+        if not config.enable_l2 and first is not None:
+            source = first
         else:
-            source = far
             self._adopt()
         self.clock, self.runtime, self.time = source.clock, source.runtime, source.time
         self.bound = config.staleness_bound if config.enable_l2 else math.inf
@@ -120,19 +72,23 @@ class TieredCache(CacheStore):
         self.default_ttl, self.max_ttl = far.default_ttl, far.max_ttl
         self.max_load_time = far.max_load_time
         self.supports_tags = far.supports_tags
-        self.isolates = source.isolates or (self._use_l1 and near is not None and near.isolates)
+        near = self._near.cache
+        self.isolates = source.isolates or (near is not None and near.isolates)
         self.tolerant = config.on_l2_down != "raise"
         self._flights = Flights(self.runtime)
-        self._outage = _Outage(self.time)
+        self._later: set[Shared[Any]] = set()
         self.hook = source.hook
-        if near is not None and near.hook is not self.hook:
-            near._listen_to(self.hook)
+        self._breaker = Breaker(
+            self.time, self.hook, failures=config.breaker_failures, pause=config.breaker_pause
+        )
+        if first is not None and first.hook is not self.hook:
+            first._listen_to(self.hook)
         self.strong = config.enable_l2 and (config.consistency == "strong" or far.strong)
         self._nearest()._followed_by(self)
         self._follow_peek()
 
     def _nearest(self) -> CacheStore:
-        return self._near if self._use_l1 and self._near is not None else self._far
+        return self._far if self._near.cache is None else self._near.cache
 
     def _follow_peek(self) -> None:
         # A hit takes no detour; a strong one takes a round trip.
@@ -140,9 +96,9 @@ class TieredCache(CacheStore):
         self._tell_followers()
 
     def _adopt(self) -> None:
-        if self._near is None or not self._use_l1:
+        if self._near.cache is None:
             return
-        self._near.adopt(self._far.clock, self.config.staleness_bound)
+        self._near.cache.adopt(self._far.clock, self.config.staleness_bound)
         for wrapper in self._wrappers:
             wrapper._follow()
 
@@ -173,9 +129,9 @@ class TieredCache(CacheStore):
 
     def _source(self) -> CacheStore:
         """The tier that decides what a value looks like."""
-        if self.config.enable_l2 or self._near is None:
+        if self.config.enable_l2 or self._first is None:
             return self._far
-        return self._near
+        return self._first
 
     async def _fetch(
         self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
@@ -183,16 +139,13 @@ class TieredCache(CacheStore):
         if not self.config.enable_l2:
             return await self._source()._fetch(keys, want, strong=strong, stale=stale)
         try:
-            self._outage.check()
-            found = await self._fetch_trusted(keys, want, strong=strong, stale=stale)
+            self._breaker.check()
+            return await self._fetch_trusted(keys, want, strong=strong, stale=stale)
         except BackendError as error:
-            self._outage.failed()
             if self.config.on_l2_down == "raise":
                 raise
             self._failed("L2 failed, reads do without it", error)
-            return {} if strong or not self._use_l1 else self._untrusted(keys, want)
-        self._outage.over()
-        return found
+            return {} if strong else self._untrusted(keys, want, stale=stale)
 
     async def _fetch_trusted(
         self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
@@ -200,103 +153,94 @@ class TieredCache(CacheStore):
         found = await self._fetch_near(keys, want, strong=strong)
         rest = [key for key in keys if key not in found]
         if rest:
-            fetched = await self._far._fetch(rest, want, strong=strong, stale=stale)
-            if self._use_l1 and self.config.promote_to_l1:
-                fetched = {key: self._promote(entry) for key, entry in fetched.items()}
-            found |= fetched
-            if stale and len(found) < len(keys):
-                found |= self._left_over([key for key in rest if key not in fetched], want)
+            found |= await self._patiently(rest, want, strong=strong, stale=stale)
         return found
-
-    def _left_over(self, keys: Sequence[str], want: object) -> dict[str, Entry]:
-        """What L1 still has of keys that L2 has lost: stale from the end of its own part on."""
-        near = self._near
-        if near is None or not self._use_l1:
-            return {}
-        found = {key: self._fitting(near.remnant(key), want) for key in keys}
-        left = {key: entry for key, entry in found.items() if entry is not None}
-        for entry in left.values():
-            if entry.until > -math.inf:
-                entry.soften(entry.until)
-        return left
 
     async def _fetch_near(
         self, keys: Sequence[str], want: object, *, strong: bool
     ) -> dict[str, Entry]:
         """What L1 holds of these keys, after a sync: it was not trusted when it was peeked at."""
-        near = self._near
-        if near is None or not self._use_l1:
+        near, cache = self._near, self._near.cache
+
+        def fits(entry: Entry) -> bool:
+            return self._suits(entry, want)
+
+        if cache is None or not near.residents(keys, fits):
             return {}
-        if not any(self._resident(near, key, want) for key in keys):
-            return {}
-        await self.clock.ensure(self.bound, strong=strong)
-        found: dict[str, Entry] = {}
-        for key in keys:
-            entry = self._resident(near, key, want)
-            if entry is not None:
-                entry.visits += 1
-                found[key] = entry
-        near.counters.hits += len(found)
+        with self._noted():
+            await self.clock.ensure(self.bound, strong=strong)
+        found = near.residents(keys, fits)
+        for entry in found.values():
+            entry.visits += 1
+        cache.counters.hits += len(found)
         self._tell_hits(found.values(), self.time(), "memory")
         return found
 
-    def _resident(self, near: InMemoryCache, key: str, want: object) -> Entry | None:
-        return self._fitting(near.resident(key), want)
-
-    def _fitting(self, entry: Entry | None, want: object) -> Entry | None:
-        return entry if entry is not None and (want is None or self._fits(entry, want)) else None
-
-    def _untrusted(self, keys: Sequence[str], want: object) -> dict[str, Entry]:
-        """What the policy lets L1 serve while L2 cannot be asked."""
-        near, config = self._near, self.config
-        age = self.time() - self.clock.replica.synced_at
-        if (
-            near is None
-            or config.on_l2_down != "serve_stale"
-            or age > self.bound + config.serve_stale_for
-        ):
-            return {}
-        found = {key: self._fitting(near.remnant(key), want) for key in keys}
-        served = {key: entry for key, entry in found.items() if entry is not None}
-        self.counters.stale_served += len(served)
-        return served
-
-    def _promote(self, entry: Entry) -> Entry:
-        """Copy an L2 hit to L1; the copy, where it was kept."""
-        near = self._near
-        if near is None or entry.counter:
-            return entry
-        copied = self._copied(entry, self.time())
-        return copied if copied.dead_at > self.time() and near.hold(copied) else entry
-
-    def _copied(self, entry: Entry, now: float) -> Entry:
-        """An L2 entry for L1: for its part of the lifetime, and never beyond L2's end.
-
-        The copy of a sliding entry ends early, for L2 has to learn that it is read.
-        """
-        part = (entry.fresh_until - entry.created) * self.config.l1_ttl_fraction
-        if entry.more.window:
-            part = min(part, entry.more.window * UNTOUCHED_PART)
-        until = min(entry.fresh_until, now + part)
-        kept = entry.dead_at - entry.fresh_until if entry.dead_at > entry.fresh_until else 0.0
-        dead_at = min(entry.dead_at, max(until, now) + kept) if kept else until
-        copied = Entry(
-            entry.key,
-            entry.value,
-            asof=entry.asof,
-            epoch=entry.epoch,
-            tags=entry.tags,
-            created=entry.created,
-            fresh_until=entry.fresh_until,
-            dead_at=dead_at,
-            rare=entry.rare,
-            seen=entry.seen,
-            type_id=entry.type_id,
-            weight=entry.weight,
-            no_expiry=entry.no_expiry,
+    async def _patiently(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
+    ) -> dict[str, Entry]:
+        """What L2 has of these keys; what L1 has instead, once a read takes too long."""
+        config = self.config
+        if config.waits_for_l2:
+            return await self._fetch_far(keys, want, strong=strong, stale=stale)
+        shared = self.runtime.shared(
+            lambda: self._fetch_far(keys, want, strong=strong, stale=stale), apart=True
         )
-        copied.until, copied.check_at = until, min(until, entry.check_at)
-        return copied
+        soft, hard = config.l2_soft_timeout, config.l2_hard_timeout
+        if soft is not None:
+            try:
+                return await shared.join(soft)
+            except Overdue:
+                instead = {} if strong else self._instead(keys, want, stale=stale)
+                if len(instead) == len(keys):
+                    return instead
+        try:
+            return await shared.join(None if hard is None else max(0.0, hard - (soft or 0.0)))
+        except Overdue:
+            self._breaker.failed()
+            raise BackendTimeout(
+                f"L2 did not answer within l2_hard_timeout={hard} s; look at its load"
+            ) from None
+
+    async def _fetch_far(
+        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
+    ) -> dict[str, Entry]:
+        with self._noted():
+            found = await self._far._fetch(keys, want, strong=strong, stale=stale)
+        if self.config.promote_to_l1:
+            found = {key: self._near.promote(entry) for key, entry in found.items()}
+        if stale and len(found) < len(keys):
+            lost = [key for key in keys if key not in found]
+            found |= self._near.left_over(lost, lambda entry: self._suits(entry, want))
+        return found
+
+    def _noted(self) -> _Noted:
+        return _Noted(self._breaker)
+
+    def _instead(self, keys: Sequence[str], want: object, *, stale: bool) -> dict[str, Entry]:
+        """What L1 may return in place of what L2 is too slow to say."""
+        replica = self.clock.replica
+        if self.time() - replica.synced_at >= self.bound:
+            return self._untrusted(keys, want, stale=stale)
+        if not stale:
+            return {}
+        return self._near.left_over(keys, lambda entry: self._suits(entry, want))
+
+    def _untrusted(self, keys: Sequence[str], want: object, *, stale: bool) -> dict[str, Entry]:
+        """What the policy lets L1 serve while L2 cannot be asked."""
+        config, now = self.config, self.time()
+        age = now - self.clock.replica.synced_at
+        if config.on_l2_down != "serve_stale" or age > self.bound + config.serve_stale_for:
+            return {}
+        found = self._near.remnants(
+            keys,
+            lambda entry: (stale or now < entry.fresh_until) and self._suits(entry, want),
+        )
+        self.counters.stale_served += len(found)
+        if self.hook.listeners:
+            for key in found:
+                self.hook.emit(StaleServed(key, "untrusted"))
+        return found
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         try:
@@ -315,47 +259,50 @@ class TieredCache(CacheStore):
     async def _write(self, drafts: Sequence[Draft]) -> list[bool]:
         if not self.config.enable_l2:
             return await self._source()._write(drafts)
-        if all(draft.stamp is not None and not draft.leased for draft in drafts):
-            self._outage.check()
-        try:
+        if any(draft.stamp is None or draft.leased for draft in drafts):
+            return await self._write_now(drafts)
+        self._breaker.check()
+        if not self.config.background_writes:
+            return await self._write_now(drafts)
+        return self._write_later(drafts)
+
+    async def _write_now(self, drafts: Sequence[Draft]) -> list[bool]:
+        with self._noted():
             stored = await self._far._write(drafts)
-        except BackendError:
-            self._outage.failed()
-            raise
         for draft, kept in zip(drafts, stored, strict=True):
             if kept:
                 self._write_near(draft)
         return stored
 
     def _write_near(self, draft: Draft) -> None:
-        """Give L1 what L2 has accepted; without write-through, rid it of what it replaces."""
-        near = self._near
-        if near is None or not self._use_l1:
-            return
-        if not self.config.write_through or draft.stamp is None or draft.counter:
-            near.discard(draft.key)
-            return
-        epoch, asof = draft.stamp
-        now = self.time()
-        ttl = self._far.max_ttl if draft.ttl is None else draft.ttl
-        fresh_until = math.inf if ttl is None else now + ttl
-        entry = Entry(
-            draft.key,
-            draft.value,
-            asof=asof,
-            epoch=epoch,
-            tags=draft.tags,
-            created=now,
-            fresh_until=fresh_until,
-            dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
-            rare=rare_of(draft.cost, draft.window, draft.etag),
-            seen=asof,
-            type_id=draft.decoded_as,
-            weight=len(draft.payload or b""),
-            no_expiry=draft.ttl is None,
-        )
-        entry.check_at = min(fresh_until, now + draft.renew_after)
-        self._promote(entry)
+        self._near.write(draft, self._far.max_ttl if draft.ttl is None else draft.ttl)
+
+    def _write_later(self, drafts: Sequence[Draft]) -> list[bool]:
+        """Store loaded values in L1 at once, in L2 in the background.
+
+        L1 judges them by their stamps like L2, so that one which L2 will refuse, since something
+        has happened after its load began, is dead within the staleness bound.
+        """
+        copies = [dataclasses.replace(draft) for draft in drafts]
+
+        async def write() -> None:
+            try:
+                with self._noted():
+                    await self._far._write(copies)
+            except BackendError as error:
+                self._failed("a loaded value could not be stored in L2", error)
+            finally:
+                self._later.discard(shared)
+
+        shared = self.runtime.shared(write, apart=True)
+        self._later.add(shared)
+        if not shared.launch():
+            self._later.discard(shared)
+            raise BackendTimeout("too many values wait to be stored in L2")
+        for draft in drafts:
+            draft.claim = ""
+            self._write_near(draft)
+        return [True] * len(drafts)
 
     async def _add(self, draft: Draft) -> bool:
         added = await self._source()._add(draft)
@@ -377,9 +324,8 @@ class TieredCache(CacheStore):
     async def _beyond(self, change: Awaitable[T], keys: Sequence[str]) -> T:
         """Change L2 first, then let go of what L1 has: a reader in between cannot revive it."""
         outcome = await change
-        if self._near is not None and self._use_l1 and self.config.enable_l2:
-            for key in keys:
-                self._near.discard(key)
+        if self.config.enable_l2:
+            self._near.discard(keys)
         return outcome
 
     async def _invalidate(self, tags: Sequence[str]) -> None:
@@ -390,8 +336,8 @@ class TieredCache(CacheStore):
 
     async def _restart(self) -> None:
         await self._source()._restart()
-        if self._near is not None:
-            self._near.drop_all()
+        if self._first is not None:
+            self._first.drop_all()
 
     # -- the rest ----------------------------------------------------------------------------
 
@@ -406,7 +352,7 @@ class TieredCache(CacheStore):
 
     def _snapshot(self) -> CacheStats:
         far = self._far._snapshot()
-        near = self._near._snapshot() if self._near is not None else None
+        near = self._first._snapshot() if self._first is not None else None
         mine = snapshot("tiered", self.counters)
         tiers = tuple(tier for tier in (near, far) if tier is not None)
         last = far if self.config.enable_l2 or near is None else near
@@ -427,46 +373,39 @@ class TieredCache(CacheStore):
 
     async def _close(self) -> None:
         try:
+            for shared in list(self._later):
+                await shared.join()
             await self._far._close()
         finally:
-            if self._near is not None:
-                await self._near._close()
+            if self._first is not None:
+                await self._first._close()
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)
         twin.__dict__.pop("_followers", None)
         twin._far = self._far._blocking()
-        if self._near is not None:
-            twin._near = self._near._blocking()
+        if self._first is not None:
+            twin._first = self._first._blocking()
         twin._arrange()
         return twin
 
 
-class _Outage:
-    """Spares a failing L2: after a failure, reads do without it for 20 ms to 1 s."""
+class _Noted:
+    """Tells the breaker how an operation of L2 ended."""
 
-    __slots__ = ("_failures", "_time", "_until")
+    __slots__ = ("_breaker",)
 
-    def __init__(self, time: TimeSource) -> None:
-        self._time = time
-        self._failures = 0
-        self._until = -math.inf
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
 
-    def check(self) -> None:
-        """Raise `BackendUnavailable` while L2 is to be spared."""
-        if self._failures and self._time() < self._until:
-            raise BackendUnavailable("L2 failed a moment ago and is tried again within a second")
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
 
-    def failed(self) -> None:
-        """L2 has failed, or was spared."""
-        now = self._time()
-        if now >= self._until:
-            self._failures = min(self._failures + 1, 8)
-            self._until = now + min(1.0, 0.01 * 2**self._failures)
-
-    def over(self) -> None:
-        """L2 has answered."""
-        self._failures = 0
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._breaker.over()
+        elif issubclass(kind, BackendError):
+            self._breaker.failed()
 
 
 def _no_peek(key: str) -> Entry | None:  # noqa: ARG001 - what it stands in for takes one
