@@ -140,7 +140,7 @@ class TieredCache(CacheStore):
             return await self._source()._fetch(keys, want, strong=strong, stale=stale)
         try:
             self._breaker.check()
-            return await self._fetch_trusted(keys, want, strong=strong, stale=stale)
+            return await self._patiently(keys, want, strong=strong, stale=stale)
         except BackendError as error:
             if self.config.on_l2_down == "raise":
                 raise
@@ -153,7 +153,7 @@ class TieredCache(CacheStore):
         found = await self._fetch_near(keys, want, strong=strong)
         rest = [key for key in keys if key not in found]
         if rest:
-            found |= await self._patiently(rest, want, strong=strong, stale=stale)
+            found |= await self._fetch_far(rest, want, strong=strong, stale=stale)
         return found
 
     async def _fetch_near(
@@ -179,12 +179,12 @@ class TieredCache(CacheStore):
     async def _patiently(
         self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
     ) -> dict[str, Entry]:
-        """What L2 has of these keys; what L1 has instead, once a read takes too long."""
+        """What the tiers have of these keys; what L1 has instead, once L2 takes too long."""
         config = self.config
         if config.waits_for_l2:
-            return await self._fetch_far(keys, want, strong=strong, stale=stale)
+            return await self._fetch_trusted(keys, want, strong=strong, stale=stale)
         shared = self.runtime.shared(
-            lambda: self._fetch_far(keys, want, strong=strong, stale=stale), apart=True
+            lambda: self._fetch_trusted(keys, want, strong=strong, stale=stale), apart=True
         )
         soft, hard = config.l2_soft_timeout, config.l2_hard_timeout
         if soft is not None:
