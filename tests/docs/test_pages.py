@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 import armature_cache
-from armature_cache import CacheConfig, CacheStats, CacheStore, TaggedCache, TieredCacheConfig
+from armature_cache import (
+    CacheConfig,
+    CacheStats,
+    CacheStore,
+    LoadPolicy,
+    TaggedCache,
+    TieredCacheConfig,
+    events,
+)
 from armature_cache.clocks import redis as clock
 from armature_cache.clocks import redis_commands, redis_wire, replica
 from armature_cache.redisio import scripts
@@ -23,6 +31,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 GUIDE = (ROOT / "docs/guide.md").read_text("utf-8")
+LOADING = (ROOT / "docs/loading.md").read_text("utf-8")
 PROTOCOL = (ROOT / "docs/protocol.md").read_text("utf-8")
 
 LANGUAGES = {"python", "pycon", "text", "sh", "markdown"}
@@ -93,6 +102,29 @@ def test_shared_store_options_match_the_code():
         assert shown == str(default) or eval(shown) == default, name  # noqa: S307 - our own table
 
 
+def test_policy_options_match_the_code():
+    table = _rows(LOADING, "| Policy | Default | What it does |")
+    fields = {field.name: field.default for field in dataclasses.fields(LoadPolicy)}
+    assert {name: row[0].strip("`") for name, row in table.items()} == {
+        name: value.__name__ if isinstance(value, type) else repr(value).strip("<>")
+        for name, value in fields.items()
+    }
+
+
+def test_events_match_the_code():
+    text = (ROOT / "docs/events.md").read_text("utf-8")
+    table = _rows(text, "| Event | Facts |")
+    kinds = {
+        name: kind
+        for name, kind in vars(events).items()
+        if inspect.isclass(kind) and issubclass(kind, events.Event)
+    }
+    assert set(table) == kinds.keys() - {"Event", "KeyEvent"}
+    for name, row in table.items():
+        facts = [field.name for field in dataclasses.fields(kinds[name])]
+        assert re.findall(r"`(\w+)`", row[0])[: len(facts)] == facts, name
+
+
 @pytest.mark.parametrize("cls", [CacheStore, TaggedCache])
 def test_guide_names_every_method(cls: type):
     names = {name for name, member in inspect.getmembers(cls, inspect.isfunction)}
@@ -100,9 +132,10 @@ def test_guide_names_every_method(cls: type):
     assert not missing
 
 
-def test_guide_names_every_public_thing():
+def test_docs_name_every_public_thing():
     aside = {"NamespacedCache", "StaleTopology"}
-    missing = [name for name in armature_cache.__all__ if name not in GUIDE]
+    pages = "".join(page.read_text("utf-8") for page in PAGES if "docs" in page.parts)
+    missing = [name for name in armature_cache.__all__ if name not in pages]
     assert set(missing) <= aside
 
 
@@ -118,7 +151,7 @@ def test_protocol_names_the_keys_of_the_code():
     shown = _rows(PROTOCOL, "| Key | Type | Content |")
     expected = [
         names.clock, names.keys, names.channel, names.value("<key>"), *names.indexes("<tag>"),
-        *names.registries(),
+        *names.registries(), names.claim("<key>"),
     ]  # fmt: skip
     assert list(shown) == expected
 

@@ -121,7 +121,9 @@ async def _send(part: _Part) -> None:
     for key in keys:
         leases.withdraw(replica, key)
     store.counters.invalidations += len(tags)
-    store.counters.deletes += sum(await store._invalidate_and_remove(tags, keys))
+    with store._telling_failure():
+        had = await store._invalidate_and_remove(tags, keys)
+    store.counters.deletes += sum(had)
     tell_invalidated(store.hook, tuple(part.said))
     if store.hook.listeners:
         for key in keys:

@@ -6,11 +6,12 @@ import logging
 import math
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from armature_cache.events import BackendFailed, Event, Hit, Hook
+from armature_cache.errors import InvalidationError
+from armature_cache.events import BackendFailed, Event, Hit, Hook, InvalidationFailed
 from armature_cache.policy import DEFAULT_POLICY, LoadPolicy
 from armature_cache.stores.stats import CacheStats, Counters
 
@@ -91,6 +92,15 @@ class EntryStore(ABC):
         """Tell those who listen; where events are many, ask for listeners before making one."""
         if self.hook.listeners:
             self.hook.emit(event)
+
+    @contextmanager
+    def _telling_failure(self) -> Iterator[None]:
+        """Tell those who listen of an invalidation that is not acknowledged."""
+        try:
+            yield
+        except InvalidationError as error:
+            self._tell(InvalidationFailed(error.tags, error.keys, error))
+            raise
 
     def _tell_hits(self, entries: Iterable[Entry], now: float, store: str) -> None:
         """Tell those who listen of the fresh entries among these."""

@@ -168,7 +168,8 @@ class SingleMethods(EntryStore):
     async def _delete(self, keys: Sequence[str]) -> list[bool]:
         for key in keys:
             leases.withdraw(self.clock.replica, self.path + key)
-        had = await self._remove(keys)
+        with self._telling_failure():
+            had = await self._remove(keys)
         self.counters.deletes += sum(had)
         if self.hook.listeners:
             for key in keys:

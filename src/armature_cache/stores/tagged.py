@@ -93,7 +93,8 @@ class TaggedCache(Wrapper):
         self.counters.invalidations += len(names)
         if delay is not None:
             self._repeats.schedule(delay, names)
-        await self._invalidate(names)
+        with self._telling_failure():
+            await self._invalidate(names)
         deferral.tell_invalidated(self.hook, names)
         if wait:
             await self.clock.settle()
