@@ -178,8 +178,6 @@ class Load(Loads, Generic[T]):
         nonce = await self._claim(flight, entry)
         if flight.found is not None:
             return self._value_of(flight.found)
-        if flight.launched:
-            await self._store._catch_up()
         return await self.begin(flight, entry, nonce)
 
     async def _claim(self, flight: Flight[T], known: Entry | None) -> str:
@@ -192,6 +190,14 @@ class Load(Loads, Generic[T]):
         if not life or flight.alone:
             return ""
         mine = Holder(secrets.token_hex(8), *store.clock.replica.stamp())
+        try:
+            return await self._claimed(flight, known, mine)
+        except BaseException:  # who is cancelled may have been given the claim all the same
+            await self._release((self._key,), mine.nonce)
+            raise
+
+    async def _claimed(self, flight: Flight[T], known: Entry | None, mine: Holder) -> str:
+        store, life = self._store, self._policy.lock_timeout
         seen = version_of(known)
         began, holder, give_up_at, poll = store.time(), "", 0.0, _FIRST_POLL
         doomed = ""
@@ -234,6 +240,8 @@ class Load(Loads, Generic[T]):
         store = self._store
         draft = None
         try:
+            if flight.launched:
+                await store._catch_up()
             flight.stamp, flight.began = await store._stamp(), store.time()
             value, draft = await self._run(flight, flight.stamp, entry)
             if draft is not None:
