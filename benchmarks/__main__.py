@@ -22,10 +22,12 @@ from benchmarks import (
 )
 from benchmarks.bench import Bench
 from benchmarks.harness import ROWS, Result, Row
+from benchmarks.resilience import rows_expiry, rows_ladder, rows_outage
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench-results"
 _ = (rows_l1, rows_decorated, rows_l2, rows_tags, rows_network, rows_memory)  # they register
+_ = (*_, rows_expiry, rows_ladder, rows_outage)
 
 
 def parse() -> argparse.Namespace:

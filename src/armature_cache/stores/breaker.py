@@ -17,6 +17,10 @@ _FIRST_PAUSE: Final = 0.02
 _LONGEST_PROBE: Final = 30.0
 
 
+class Spared(BackendUnavailable):
+    """The store was not asked, because it failed a moment ago."""
+
+
 class Breaker:
     """Closed while the store answers; open for a pause once it has failed `failures` times running.
 
@@ -43,7 +47,7 @@ class Breaker:
         with self._lock:
             now = self._time()
             if now < self._until or now - self._probing_since < _LONGEST_PROBE:
-                raise BackendUnavailable(
+                raise Spared(
                     "L2 failed a moment ago and is spared; it is tried again within "
                     f"{self._longest} s"
                 )

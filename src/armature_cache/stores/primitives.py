@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from armature_cache.errors import InvalidationError
 from armature_cache.events import BackendFailed, Event, Hit, Hook, InvalidationFailed
 from armature_cache.policy import DEFAULT_POLICY, LoadPolicy
+from armature_cache.stores.breaker import Spared
 from armature_cache.stores.stats import CacheStats, Counters
 
 if TYPE_CHECKING:
@@ -85,8 +86,9 @@ class EntryStore(ABC):
     def _failed(self, what: str, error: Exception) -> None:
         """Note a failure of the shared store that the caller does not see."""
         self.counters.errors += 1
-        self._complain(what, error)
-        self._tell(BackendFailed(error))
+        if not isinstance(error, Spared):
+            self._complain(what, error)
+            self._tell(BackendFailed(error))
 
     def _tell(self, event: Event) -> None:
         """Tell those who listen; where events are many, ask for listeners before making one."""
@@ -112,6 +114,10 @@ class EntryStore(ABC):
     def _tag_paths(self, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Tags as the clock knows them, with those that this store adds."""
         return tags
+
+    async def _ensure(self, *, strong: bool) -> None:
+        """Trust the clock, by a sync if need be; raises `BackendError`."""
+        await self.clock.ensure(self.bound, strong=strong)
 
     @abstractmethod
     def _peek(self, key: str) -> Entry | None:

@@ -213,7 +213,7 @@ class SingleMethods(EntryStore):
     async def _catch_up(self, *, strong: bool = False) -> bool:
         """Bring the clock up to date, if the shared store can be reached; whether it could."""
         try:
-            await self.clock.ensure(self.bound, strong=strong)
+            await self._ensure(strong=strong)
         except BackendError as error:
             self._failed("the clock of the shared store could not be read", error)
             return False

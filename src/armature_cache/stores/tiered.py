@@ -113,13 +113,30 @@ class TieredCache(CacheStore):
     def _remnant(self, key: str) -> Entry | None:
         return self._nearest()._remnant(key)
 
+    async def _ensure(self, *, strong: bool) -> None:
+        if not self.config.enable_l2:
+            await self._source()._ensure(strong=strong)
+            return
+        self._breaker.check()
+        with self._noted():
+            await self.clock.ensure(self.bound, strong=strong)
+
     async def _claim(
         self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
     ) -> list[Claim]:
-        return await self._source()._claim(keys, mine, life, instead_of=instead_of)
+        if not self.config.enable_l2:
+            return await self._source()._claim(keys, mine, life, instead_of=instead_of)
+        self._breaker.check()
+        with self._noted():
+            return await self._far._claim(keys, mine, life, instead_of=instead_of)
 
     async def _release(self, keys: Sequence[str], nonce: str) -> None:
-        await self._source()._release(keys, nonce)
+        if not self.config.enable_l2:
+            await self._source()._release(keys, nonce)
+            return
+        self._breaker.check()
+        with self._noted():
+            await self._far._release(keys, nonce)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self._source()._listening(key)

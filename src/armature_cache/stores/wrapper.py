@@ -72,6 +72,9 @@ class Wrapper(CacheStore):
     ) -> dict[str, Entry]:
         return await self.store._fetch(keys, want, strong=strong, stale=stale)
 
+    async def _ensure(self, *, strong: bool) -> None:
+        await self.store._ensure(strong=strong)
+
     def _remnant(self, key: str) -> Entry | None:
         return self.store._remnant(key)
 
