@@ -9,7 +9,7 @@ import pytest
 from armature_cache import CacheConfig, InMemoryCache, RedisCache, TaggedCache, TieredCache
 from armature_cache.clocks import redis_commands, redis_sync
 from armature_cache.clocks import replica as replicas
-from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.redisio.port import Command
 from tests.coherence.ports import Tap, tap
 

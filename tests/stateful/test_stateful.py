@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from armature_cache import CacheConfig, InMemoryCache, RedisCache, TaggedCache, TieredCache
-from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.testing import RedisServer
 from tests.contract.faces import ManualTime
 from tests.stateful.drivers import KEYS, Driver, path_of

@@ -20,7 +20,7 @@ from armature_cache import (
     TaggedCache,
     TieredCache,
 )
-from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.errors import BackendUnavailable
 from armature_cache.redisio.port import Command
 from tests.coherence.ports import Tap, is_read, tap

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from armature_cache.clocks.digest import hardly
 from armature_cache.clocks.redis_commands import BumpCommands, tombstone
-from armature_cache.clocks.redis_replica import ServerReplica, Unsent
 from armature_cache.clocks.redis_sync import ATTEMPTS, RedisSync
 from armature_cache.clocks.redis_wire import read_bump, text
 from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.server_replica import ServerReplica, Unsent
 from armature_cache.errors import (
-    BackendError,
     BackendUnavailable,
-    ClosedError,
-    InvalidationError,
 )
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, Port, checked
@@ -25,7 +20,7 @@ from armature_cache.redisio.port import Command, Port, checked
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime
     from armature_cache._time import TimeSource
-    from armature_cache.clocks.hints import Listener
+    from armature_cache.clocks.listener import Listener
     from armature_cache.config import CacheConfig
 
 CHUNK: Final = 1000
@@ -48,68 +43,6 @@ class RedisClock(RedisSync):
             replica, port, config=config, runtime=runtime, time=time, listener=listener
         )
         self.commands = BumpCommands(replica, self._names, config.max_load_time)
-
-    async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
-        stamp, _ = await self.invalidate(tags, keys)
-        return stamp.asof
-
-    async def invalidate(
-        self, tags: Sequence[str], keys: Sequence[str]
-    ) -> tuple[Stamp, list[bytes]]:
-        """Record an invalidation and put tombstones on the keys.
-
-        Returns the last sequence, and the headers of what was stored under the keys.
-        """
-        job = Unsent(tuple(tags), tuple(keys), self.replica.hold(tags, keys, self._time()))
-        try:
-            await self.flush()
-            done = await self._send(job)
-        except BaseException as error:
-            self._owe(job)
-            if isinstance(error, BackendError):
-                raise InvalidationError(
-                    f"the invalidation was not acknowledged and stays queued: {error}",
-                    tags=tuple(map(hardly, job.tags)),
-                    keys=job.keys,
-                ) from error
-            raise
-        self.replica.drop(job.marks)
-        return done
-
-    @contextlib.contextmanager
-    def written(self, keys: Sequence[str], *, undo: bool = True) -> Iterator[None]:
-        """Keys that are being written: with `undo`, what is not acknowledged counts as deleted.
-
-        After a failure they are dead in this process, until a delete has been acknowledged.
-        """
-        try:
-            yield
-        except ClosedError:
-            raise
-        except BaseException:
-            if undo:
-                self._owe(Unsent((), tuple(keys), self.replica.hold((), keys, self._time())))
-            raise
-
-    def _owe(self, job: Unsent) -> None:
-        """Keep an invalidation; the listener sends it when the server can be reached again."""
-        self.replica.owe(job)
-        self._demand()
-
-    async def flush(self) -> None:
-        """Send again what was not acknowledged, before anything is read."""
-        replica = self.replica
-        while (due := replica.restarts_owed) > replica.restarts_paid:
-            await self.resync(restart=True)
-            replica.restarts_paid = max(replica.restarts_paid, due)
-        while jobs := list(replica.owed):
-            tags = dict.fromkeys(tag for job in jobs for tag in job.tags)
-            keys = dict.fromkeys(key for job in jobs for key in job.keys)
-            await self._send(Unsent(tuple(tags), tuple(keys), []))
-            replica.paid(jobs)
-
-    async def settle(self) -> None:
-        await self._runtime.sleep(self.replica.largest_bound / 1_000_000)
 
     async def _send(self, job: Unsent) -> tuple[Stamp, list[bytes]]:
         heads: list[bytes] = []
@@ -200,6 +133,3 @@ class RedisClock(RedisSync):
             "over?",
             backend=self.port.backend,
         )
-
-    async def restart(self) -> None:
-        await self.resync(restart=True)

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest, mark_of, marks_of
-from armature_cache.clocks.redis_replica import ServerReplica
 from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import RUN_ID, Argument, Command

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache.clocks.digest import marks_of
-from armature_cache.clocks.redis_replica import ServerReplica
 from armature_cache.clocks.redis_wire import (
     DELTA_LIMIT,
     members,
@@ -18,6 +16,8 @@ from armature_cache.clocks.redis_wire import (
     read_sync,
 )
 from armature_cache.clocks.replica import Delta, Stamp
+from armature_cache.clocks.server_replica import ServerReplica
+from armature_cache.clocks.shared import SharedClock
 from armature_cache.errors import BackendError, BackendUnavailable
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
@@ -26,14 +26,14 @@ from armature_cache.redisio.port import Answer, Command, Port, checked
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Shared
     from armature_cache._time import TimeSource
-    from armature_cache.clocks.hints import Listener
+    from armature_cache.clocks.listener import Listener
     from armature_cache.config import CacheConfig
 
 ATTEMPTS: Final = 4
 _BACKFILL: Final = 5000
 
 
-class RedisSync:
+class RedisSync(SharedClock):
     """Reads the clock of one namespace, as one face reaches it."""
 
     def __init__(
@@ -46,23 +46,12 @@ class RedisSync:
         time: TimeSource,
         listener: Listener | None = None,
     ) -> None:
-        self.replica = replica
+        super().__init__(replica, config=config, runtime=runtime, time=time, listener=listener)
         self.port = port
         self._names = Names.of(config)
         self.clustered = self._names.clustered
         self.channel = self._names.channel
-        self._listener = listener
-        self._config = config
-        self._runtime = runtime
-        self._time = time
         self._syncs: dict[int, Shared[None]] = {}
-        self.declare_bound(config.staleness_bound)
-
-    def declare_bound(self, bound: float) -> None:
-        replica = self.replica
-        replica.shortest_bound = min(replica.shortest_bound, bound)
-        if bound < math.inf:
-            replica.declared_bound = max(replica.declared_bound, int(bound * 1_000_000))
 
     # -- who answers -------------------------------------------------------------------------
 
@@ -79,11 +68,6 @@ class RedisSync:
             raise
 
     # -- the sync ----------------------------------------------------------------------------
-
-    def trusted(self, bound: float) -> bool:
-        """Whether the last successful sync was sent within `bound` seconds."""
-        replica = self.replica
-        return self._time() - replica.synced_at < bound and not replica.in_debt
 
     def sync_commands(self) -> tuple[Stamp, list[Command]]:
         """Where this replica stands, and the pipeline that reads everything after it.
@@ -240,18 +224,6 @@ class RedisSync:
         seen = await self.absorb(known, replies[: len(sync)], answer)
         return replies[len(sync) :], seen
 
-    def retire(self) -> None:
-        """No longer used: the listener may end when no other clock needs it."""
-        self._listener = None
-
-    def expect_hints(self) -> None:
-        """Somebody waits for a message: have the listener listen."""
-        self._demand()
-
-    def _demand(self) -> None:
-        if self._listener is not None:
-            self._listener.want()
-
     async def _sync(self) -> None:
         if not self.replica.epoch:
             await self.resync()
@@ -294,11 +266,3 @@ class RedisSync:
         """Tell the clock of a longer lifetime than any before, in ms, before it is used."""
         self.replica.declared_ttl = max(self.replica.declared_ttl, 1 << (life - 1).bit_length())
         await self.resync()
-
-    def suspect(self, stamp: Stamp) -> None:
-        """A fill of this stamp was refused: something newer exists than this replica may know."""
-        self.replica.ahead = max(self.replica.ahead, stamp.asof + 1)
-
-    async def flush(self) -> None:
-        """Send again what was not acknowledged, before anything is read."""
-        raise NotImplementedError

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Self
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
-from armature_cache.clocks.digest import hardly
-from armature_cache.clocks.hints import Listener
+from armature_cache.clocks.hints import HintEar
+from armature_cache.clocks.listener import Listener
 from armature_cache.clocks.redis import RedisClock
-from armature_cache.clocks.redis_replica import ServerReplica, replica_of
+from armature_cache.clocks.server_replica import ServerReplica, replica_of
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
-from armature_cache.errors import BackendError, ConfigError, InvalidationError
+from armature_cache.errors import ConfigError
 from armature_cache.events import Hook
 from armature_cache.loading import Flights
 from armature_cache.redisio import connect
@@ -191,17 +191,6 @@ class RedisCache(RedisEntries):
             self.clock.retire()
             await self._port.aclose()
 
-    async def _flush(self) -> None:
-        owed = list(self._replica.owed)
-        try:
-            await self.clock.flush()
-        except BackendError as error:
-            raise InvalidationError(
-                f"closed with invalidations that were not acknowledged: {error}",
-                tags=tuple(hardly(tag) for job in owed for tag in job.tags),
-                keys=tuple(key for job in owed for key in job.keys),
-            ) from error
-
     def _blocking(self) -> Self:
         twin = copy.copy(self)
         twin._attach(_background_port(self._client, self.config, self.time), BLOCKING)
@@ -216,12 +205,13 @@ def _background_port(
     return connect.blocking_twin(client, config, time)
 
 
-def _ears(store: RedisCache) -> Callable[[], tuple[RedisClock, connect.ThreadPort]]:
-    """Makes the listener's own port and clock; keeps nothing of the store alive but settings."""
+def _ears(store: RedisCache) -> Callable[[], HintEar]:
+    """Makes the listener's ear; keeps nothing of the store alive but settings."""
     client, config, time, replica = store._client, store.config, store.time, store._replica
 
-    def make() -> tuple[RedisClock, connect.ThreadPort]:
+    def make() -> HintEar:
         port = _background_port(client, config, time)
-        return RedisClock(replica, port, config=config, runtime=BLOCKING, time=time), port
+        clock = RedisClock(replica, port, config=config, runtime=BLOCKING, time=time)
+        return HintEar(clock, port, time)
 
     return make

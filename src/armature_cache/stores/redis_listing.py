@@ -10,46 +10,23 @@ from armature_cache.entry import Entry
 from armature_cache.envelope import Envelope
 from armature_cache.redisio import connect, scripts
 from armature_cache.redisio.port import Command, checked
-from armature_cache.stores.base import CacheStore
+from armature_cache.stores.shared_entries import PAGE, SharedEntries
 
 if TYPE_CHECKING:
     from armature_cache.clocks.redis import RedisClock
-    from armature_cache.clocks.redis_replica import ServerReplica
-    from armature_cache.config import CacheConfig
     from armature_cache.redisio.names import Names
     from armature_cache.redisio.port import Port
-    from armature_cache.stores.sealing import Sealing
 
 _HEAD: Final = 1024
-_PAGE: Final = 500
 _PROOFS: Final = 8
 
 
-class RedisListing(CacheStore):
+class RedisListing(SharedEntries):
     """The listing half of `RedisCache`: no value is decoded here."""
 
-    config: CacheConfig
     clock: RedisClock
     _names: Names
     _port: Port
-    _replica: ServerReplica
-    _sealing: Sealing
-
-    async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
-        found: dict[str, Entry] = {}
-        for at in range(0, len(keys), _PAGE):
-            page = keys[at : at + _PAGE]
-            sealed = [
-                (key, head)
-                for key, head in zip(page, await self._heads(page), strict=True)
-                if head is not None and not head.tombstone and self._sealing.accepts(head)
-            ]
-            for key, head in await self._sift(sealed):
-                entry = self._entry(key, head, 0)
-                if self.time() < entry.fresh_until:
-                    found[key] = entry
-        await self._date_sliding([entry for entry in found.values() if entry.more.window])
-        return found
 
     async def _date_sliding(self, entries: Sequence[Entry]) -> None:
         """Ask the server when sliding entries end: the header does not say."""
@@ -79,27 +56,13 @@ class RedisListing(CacheStore):
                 raws[at] = raw
         return [envelope.parse_head(raw) for raw in raws]
 
-    async def _sift(
-        self, sealed: list[tuple[str, Envelope]], *, settled: bool = False
-    ) -> list[tuple[str, Envelope]]:
-        raise NotImplementedError
-
-    def _entry(self, key: str, parsed: Envelope, seen: int) -> Entry:
-        raise NotImplementedError
-
-    async def _invalidate(self, tags: Sequence[str]) -> None:
-        await self.clock.bump(tags)
-
-    async def _restart(self) -> None:
-        await self.clock.restart()
-
     async def _scan(self, prefix: str) -> AsyncIterator[str]:
         pattern = self._names.pattern(prefix)
         seen = set[str]()
         for port in await connect.primaries(self._port):
             cursor = b"0"
             while True:
-                command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE)
+                command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
                 ((cursor, names),) = checked(await port.send([command]), self._port.backend)
                 keys = [
                     key
@@ -139,8 +102,8 @@ class RedisListing(CacheStore):
         """Drop index members that are dead, unless they were written again meanwhile."""
         dead = [member for member in scores if member not in alive]
         commands: list[Command] = []
-        for at in range(0, len(dead), _PAGE):
-            parts = [part for member in dead[at : at + _PAGE] for part in (member, scores[member])]
+        for at in range(0, len(dead), PAGE):
+            parts = [part for member in dead[at : at + PAGE] for part in (member, scores[member])]
             commands.append(scripts.PRUNE([index], *parts))
         if commands:
             checked(await self._port.send(commands), self._port.backend)
@@ -154,8 +117,8 @@ class RedisListing(CacheStore):
         found = dict.fromkeys(name for reply in replies for name in map(_decoded, reply))
         names = [name for name in found if name is not None]
         live: list[str] = []
-        for at in range(0, len(names), _PAGE):
-            live += await self._proven(names[at : at + _PAGE])
+        for at in range(0, len(names), PAGE):
+            live += await self._proven(names[at : at + PAGE])
         return live
 
     async def _proven(self, names: list[str]) -> list[str]:
@@ -179,9 +142,6 @@ class RedisListing(CacheStore):
             if name not in seen and len(members) >= _PROOFS:
                 proven += [name] if await self._tagged_keys(name, exact=False) else []
         return proven
-
-    def _now(self) -> int:
-        return int(self.time() * 1000 + self._replica.server_behind)
 
 
 def pairs(reply: list[Any]) -> dict[bytes, bytes]:

@@ -16,11 +16,9 @@ from armature_cache.clocks.digest import digest
 from armature_cache.clocks.redis_commands import Sealed, tombstone
 from armature_cache.clocks.redis_sync import ATTEMPTS
 from armature_cache.clocks.replica import Stamp, Verdict
-from armature_cache.codecs.counter import COUNTER_CODE
-from armature_cache.envelope import Envelope, Flag
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
-from armature_cache.stores.sealing import Addressed
+from armature_cache.stores.shared_writes import SharedWrites
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -38,58 +36,18 @@ _OVERTAKEN: Final = 0
 _SAME: Final = 2
 
 
-class Writes:
+class Writes(SharedWrites):
     """Writes to a single server: each is one script."""
 
     def __init__(
         self, clock: RedisClock, port: Port, *, names: Names, sealing: Sealing,
         config: CacheConfig, time: TimeSource, claims: Claims,
     ) -> None:  # fmt: skip
+        super().__init__(clock.replica, sealing, config, time)
         self._clock = clock
         self._port = port
         self._names = names
-        self._sealing = sealing
-        self._config = config
-        self._time = time
         self._claims = claims
-
-    def life(self, draft: Draft) -> int:
-        """How long a draft is kept on the server, in ms."""
-        return max(1, round(min(self._fresh_for(draft) + draft.keep, self._config.max_ttl) * 1000))
-
-    def _fresh_for(self, draft: Draft) -> float:
-        return self._config.max_ttl if draft.ttl is None else draft.ttl
-
-    async def close(self, drafts: Sequence[Draft]) -> None:
-        """Make the envelopes of drafts, once for all attempts to store them."""
-        addressed = [Addressed(draft.key, self._envelope(draft), draft.leased) for draft in drafts]
-        for draft, closed in zip(drafts, await self._sealing.close(addressed), strict=True):
-            draft.closed = closed
-
-    def _envelope(self, draft: Draft) -> Envelope:
-        """The envelope of a draft, not closed yet and without a stamp."""
-        now = int(self._time() * 1000 + self._clock.replica.server_behind)
-        draft.dead_at = now + self.life(draft)
-        added_to = draft.counter and not self._sealing.protected
-        flags = (
-            (Flag.NO_EXPIRY if draft.ttl is None else 0)
-            | (Flag.COUNTER if added_to else 0)
-            | (Flag.SLIDING if draft.sliding and draft.ttl is not None else 0)
-        )
-        return Envelope(
-            asof=0,
-            epoch=0,
-            flags=flags,
-            created=now,
-            fresh_until=now + max(1, round(self._fresh_for(draft) * 1000)),
-            dead_at=draft.dead_at,
-            cost=int(draft.cost * 1_000_000),
-            codec=COUNTER_CODE if draft.counter else self._sealing.codec.code,
-            type_id=draft.type_id,
-            tags=draft.tags,
-            etag=draft.etag,
-            payload=draft.payload or b"",
-        )
 
     def _seal(self, draft: Draft, stamp: Stamp | None) -> Sealed:
         if draft.closed is None:
@@ -119,11 +77,6 @@ class Writes:
         for draft in claimed:
             draft.claim = ""
         await self._claims.wake([draft.key for draft in claimed], replies)
-
-    def _latest(self, draft: Draft) -> int:
-        """The moment, in ms of the server, after which a load is too old to be stored."""
-        latest = draft.started + self._config.max_load_time * 1.5
-        return int(latest * 1000 + self._clock.replica.server_behind)
 
     def _fill_command(self, draft: Draft) -> Command:
         sealed = self._seal(draft, draft.stamp)

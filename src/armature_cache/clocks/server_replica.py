@@ -16,7 +16,7 @@ from armature_cache.clocks.replica import Replica
 from armature_cache.clocks.runs import RunWatch
 
 if TYPE_CHECKING:
-    from armature_cache.clocks.hints import Listener
+    from armature_cache.clocks.listener import Listener
 
 
 MOST_OWED: Final = 100_000
