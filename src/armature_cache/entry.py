@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 
 class Rare(NamedTuple):
@@ -37,31 +37,27 @@ class Entry:
 
     `asof` and `epoch` say what was known of the tag clock before the value was loaded; `seen` is
     the cursor, and `generation` the local generation, at which the entry was last found valid.
-    Times are in seconds of the store's time source, each no later than the next: a hit needs no
-    thought before `check_at`; the copy answers without the tier below it before `until`; the value
-    is fresh before `fresh_until`, and kept until `dead_at` (`math.inf`: for ever). `rare` holds
-    what few entries have. `type_id` is the type that the value was decoded to, 0 for none in
-    particular. `weight` is in bytes, or 1 where bytes are not counted. `visits` and `place` belong
-    to the eviction policy; a hit touches nothing but `visits`.
+    Times are in seconds of the store's time source: a hit needs no thought before `check_at`, the
+    entry answers as fresh before `fresh_until`, and is kept until `dead_at` (`math.inf`: for ever).
+    A copy of what a shared store holds is fresh for its own part of the lifetime. `rare` holds what
+    few entries have. `type_id` is the type that the value was decoded to, 0 for none in particular.
+    `weight` is in bytes, or 1 where bytes are not counted. `visits` and `place` belong to the
+    eviction policy; a hit touches nothing but `visits`.
     """
 
     __slots__ = (
         "asof",
         "check_at",
-        "counter",
-        "created",
         "dead_at",
         "epoch",
         "fresh_until",
         "generation",
         "key",
-        "no_expiry",
         "place",
         "rare",
         "seen",
         "tags",
         "type_id",
-        "until",
         "value",
         "visits",
         "weight",
@@ -75,15 +71,12 @@ class Entry:
         asof: int,
         epoch: int,
         tags: tuple[str, ...] = (),
-        created: float = 0.0,
         fresh_until: float = math.inf,
         dead_at: float | None = None,
         rare: Rare | None = None,
         seen: int = 0,
         type_id: int = 0,
         weight: int = 1,
-        no_expiry: bool = False,
-        counter: bool = False,
     ) -> None:
         self.key = key
         self.value = value
@@ -92,12 +85,9 @@ class Entry:
         self.epoch = epoch
         self.seen = seen
         self.generation = -1
-        self.created = created
-        self.check_at = self.until = self.fresh_until = fresh_until
+        self.check_at = self.fresh_until = fresh_until
         self.dead_at = fresh_until if dead_at is None else dead_at
         self.rare = rare
-        self.no_expiry = no_expiry
-        self.counter = counter
         self.type_id = type_id
         self.weight = weight
         self.visits = 0
@@ -113,11 +103,16 @@ class Entry:
         """What few entries have."""
         return self.rare or NOTHING_RARE
 
+    @property
+    def kept(self) -> float:
+        """For how many seconds it is kept when it is no longer fresh."""
+        return self.dead_at - self.fresh_until if self.dead_at > self.fresh_until else 0.0
+
     def soften(self, moment: float) -> None:
         """Be stale from now on, which counts from a moment on."""
         since = min(moment, self.stale_since)
         self.rare = self.more._replace(softened_at=since)
-        self.check_at = self.until = self.fresh_until = -math.inf
+        self.check_at = self.fresh_until = -math.inf
 
     @property
     def stale_since(self) -> float:
@@ -128,12 +123,16 @@ class Entry:
         """For how many seconds it has been stale; 0 while it is fresh."""
         return max(0.0, now - self.stale_since)
 
+    def seconds_left(self, now: float) -> float:
+        """The seconds that it is fresh for; `math.inf` without expiry."""
+        return max(0.0, self.fresh_until - now)
+
     def inherit_times(self, other: Entry) -> None:
         """Have the lifetime of another entry."""
-        for name in ("created", "check_at", "until", "fresh_until", "dead_at", "no_expiry", "rare"):
+        for name in ("check_at", "fresh_until", "dead_at", "rare"):
             setattr(self, name, getattr(other, name))
 
-    def with_tags(self, tags: tuple[str, ...]) -> Entry:
+    def with_tags(self, tags: tuple[str, ...]) -> Self:
         """A copy with other tags."""
         twin = copy.copy(self)
         twin.tags = tags
@@ -141,3 +140,51 @@ class Entry:
 
     def __repr__(self) -> str:
         return f"<Entry {self.key!r} epoch={self.epoch} asof={self.asof} tags={self.tags!r}>"
+
+
+class StoredEntry(Entry):
+    """An entry as a shared store holds it, with what copies of it do without.
+
+    `created` is when it was stored. `copied` is its copy in L1, once there is one.
+    """
+
+    __slots__ = ("copied", "counter", "created", "no_expiry")
+
+    def __init__(
+        self,
+        key: str,
+        value: object,
+        *,
+        asof: int,
+        epoch: int,
+        tags: tuple[str, ...],
+        created: float,
+        fresh_until: float,
+        dead_at: float,
+        rare: Rare | None,
+        seen: int,
+        type_id: int,
+        weight: int = 1,
+        no_expiry: bool = False,
+        counter: bool = False,
+    ) -> None:
+        super().__init__(
+            key,
+            value,
+            asof=asof,
+            epoch=epoch,
+            tags=tags,
+            fresh_until=fresh_until,
+            dead_at=dead_at,
+            rare=rare,
+            seen=seen,
+            type_id=type_id,
+            weight=weight,
+        )
+        self.created = created
+        self.no_expiry = no_expiry
+        self.counter = counter
+        self.copied: Entry | None = None
+
+    def seconds_left(self, now: float) -> float:
+        return math.inf if self.no_expiry else super().seconds_left(now)

@@ -14,7 +14,7 @@ from armature_cache.entry import Entry
 
 
 def make(key: str, dead_at: float = math.inf, weight: int = 1) -> Entry:
-    return Entry(key, None, asof=0, epoch=0, dead_at=dead_at, weight=weight)
+    return Entry(key, None, asof=0, epoch=0, fresh_until=dead_at, weight=weight)
 
 
 def replay(engine: Engine, keys: Iterable[str]) -> float:

@@ -61,8 +61,9 @@ class Replica:
     `generation` rises with every change that may turn an entry invalid. `synced_at` is when the
     last successful sync was sent (`math.inf` for a clock that lives in this process): a store
     trusts the replica until its staleness bound after that. `own` marks the replica of a clock
-    that lives in this process: there a resident entry is replaced by the very call that bumps its
-    key, so residents are judged by their tags alone.
+    that lives in this process: there an entry is replaced by the very call that bumps its key, so
+    that entries are judged by their tags alone; but not their copies in other stores, where
+    `copied` says that there are such.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class Replica:
         "_soft",
         "_soft_since",
         "ahead",
+        "copied",
         "epoch",
         "floor",
         "generation",
@@ -86,6 +88,7 @@ class Replica:
 
     def __init__(self, *, own: bool = False) -> None:
         self.own = own
+        self.copied = False
         self._lock = threading.RLock()
         self._pending: dict[bytes, int] = {}
         self._soft_since: dict[bytes, float] = {}
@@ -201,19 +204,24 @@ class Replica:
             if mark in self._soft_since:
                 yield self._soft_since[mark]
 
-    def still_valid(self, entry: Entry) -> bool:
-        """Whether a resident entry is valid now; remembers the generation when it is."""
+    def copy_valid(self, entry: Entry) -> bool:
+        """Whether a copy of an entry is valid now; remembers the generation when it is."""
         generation, last = self.generation, self.last
+        bumped = entry.seen < self.keys_known_above or self._key_bumped(
+            entry.key, entry.asof, self._pending
+        )
+        return not bumped and self._valid_by_tags(entry, generation, last)
+
+    def original_valid(self, entry: Entry) -> bool:
+        """The same, of an entry of the store that the clock belongs to."""
+        return self._valid_by_tags(entry, self.generation, self.last)
+
+    def _valid_by_tags(self, entry: Entry, generation: int, last: int) -> bool:
         if (
             entry.epoch != self.epoch
             or entry.asof < self.floor
             or (entry.tags and entry.seen < self.known_above)
             or self._tag_bumped(entry.tags, entry.asof, self._pending)
-        ):
-            return False
-        if not self.own and (
-            entry.seen < self.keys_known_above
-            or self._key_bumped(entry.key, entry.asof, self._pending)
         ):
             return False
         self.soften(entry)
@@ -295,6 +303,8 @@ class Replica:
                 if len(self.tags) > MAX_TAGS:
                     self._trim()
                     self.floor = self.known_above
+                self.generation += 1
+            elif self.copied:
                 self.generation += 1
             return sequence
 

@@ -14,7 +14,7 @@ from armature_cache.clocks.replica import Stamp
 from armature_cache.errors import BackendError
 from armature_cache.load_context import NOT_MODIFIED, LoadContext, within
 from armature_cache.loading import Flight, LeftOut, Outcome
-from armature_cache.stores.loads import LoadOptions, Loads
+from armature_cache.stores.loads import LoadOptions, Loads, postpone
 
 if TYPE_CHECKING:
     from armature_cache.entry import Entry
@@ -170,7 +170,7 @@ class Load(Loads, Generic[T]):
         store = self._store
         tags = store._tag_paths(self._options.tags)
         if store._flights.launch(self._path, lambda flight: self.work(flight, entry), tags):
-            entry.check_at = max(entry.check_at, entry.until)
+            postpone(entry)
             store.counters.renewals += 1
 
     async def work(self, flight: Flight[T], entry: Entry | None) -> T:

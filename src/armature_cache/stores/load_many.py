@@ -14,7 +14,7 @@ from armature_cache.errors import BackendError, ConfigError, PartialLoadError
 from armature_cache.load_context import LoadContext, within
 from armature_cache.loading import Batch, Flight, LeftOut, Outcome, Outcomes
 from armature_cache.stores.load import Load, is_doomed
-from armature_cache.stores.loads import LoadOptions, Loads
+from armature_cache.stores.loads import LoadOptions, Loads, postpone
 
 if TYPE_CHECKING:
     from armature_cache.entry import Entry
@@ -180,7 +180,7 @@ class LoadMany(Loads):
             flight.launched = True
             entry = due[path.removeprefix(self._store.path)]
             if entry is not None:
-                entry.check_at = max(entry.check_at, entry.until)
+                postpone(entry)
         if batch.flights and batch.shared.launch():
             self._store.counters.renewals += len(batch.flights)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from armature_cache import events
 from armature_cache._missing import UNSET
 from armature_cache.clocks.replica import Stamp, Verdict
+from armature_cache.entry import Entry, StoredEntry
 from armature_cache.errors import BackendError, LoadTimeout
 from armature_cache.load_context import LoadContext
 from armature_cache.policy import LoadPolicy
@@ -18,9 +19,15 @@ from armature_cache.stores.joining import Passenger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from armature_cache.entry import Entry
     from armature_cache.loading import Patience
     from armature_cache.stores.single import SingleMethods
+
+
+def postpone(entry: Entry) -> None:
+    """Let hits of an entry that is being loaded again need no thought."""
+    entry.check_at = entry.fresh_until
+    if isinstance(entry, StoredEntry) and entry.copied is not None:
+        entry.copied.check_at = entry.copied.fresh_until
 
 
 class LoadOptions(NamedTuple):
@@ -73,9 +80,11 @@ class Loads:
         """Whether a fresh entry is to be loaded again ahead of its end."""
         if not self._policy.renews_ahead:
             return False
-        if entry.check_at >= entry.until:
-            left = self._renew_after(entry.fresh_until - entry.created, entry.more.cost)
-            entry.check_at = min(entry.created + left, entry.until)
+        if isinstance(entry, StoredEntry):
+            lifetime = entry.fresh_until - entry.created
+            entry.check_at = entry.created + self._renew_after(lifetime, entry.more.cost)
+            if entry.copied is not None:
+                entry.copied.check_at = min(entry.check_at, entry.copied.fresh_until)
         return now >= entry.check_at and not self._store._flights.rests.holds(path, now)
 
     def _renew_after(self, ttl: float, cost: float) -> float:

@@ -86,6 +86,7 @@ class InMemoryCache(CacheStore):
         self.isolates = isolate
         self._care = self._caring(watching=detect_mutation)
         self._listen_to(Hook())
+        self._adopted = False
         self._follow(LocalClock(time), math.inf)
 
     def _caring(self, *, watching: bool) -> Care | None:
@@ -110,10 +111,14 @@ class InMemoryCache(CacheStore):
             )
         if clock.replica is not self._replica:
             self._engine.clear()
+        self._adopted = True
+        clock.replica.copied = True
         self._follow(clock, bound)
 
     def _follow(self, clock: Clock, bound: float) -> None:
         self.clock, self._replica, self.bound = clock, clock.replica, bound
+        owner = clock.replica.own and not self._adopted
+        self._still_valid = clock.replica.original_valid if owner else clock.replica.copy_valid
         self._follow_peek()
 
     def _listen_to(self, hook: Hook) -> None:
@@ -129,14 +134,14 @@ class InMemoryCache(CacheStore):
 
     def _peeker(self) -> Callable[[str], Entry | None]:
         """`_peek`, with all that it needs at hand."""
-        find, discard = self._engine.find, self._engine.discard
+        find, discard, still_valid = self._engine.find, self._engine.discard, self._still_valid
         time, replica, bound, counters = self.time, self._replica, self.bound, self.counters
 
         def peek(key: str) -> Entry | None:
             entry = find(key)
             if entry is None:
                 return None
-            if entry.generation != replica.generation and not replica.still_valid(entry):
+            if entry.generation != replica.generation and not still_valid(entry):
                 discard(key, only=entry)
                 return None
             now = time()
@@ -176,14 +181,14 @@ class InMemoryCache(CacheStore):
     def resident(self, key: str) -> Entry | None:
         """The entry, if it may answer by what is known of the clock, trusted or not; no count."""
         entry = self.remnant(key)
-        return entry if entry is not None and self.time() < entry.until else None
+        return entry if entry is not None and self.time() < entry.fresh_until else None
 
     def remnant(self, key: str) -> Entry | None:
         """The same, fresh or stale."""
         entry = self._engine.find(key)
         if entry is None:
             return None
-        if self.time() >= entry.dead_at or not self._replica.still_valid(entry):
+        if self.time() >= entry.dead_at or not self._still_valid(entry):
             self._engine.discard(key, only=entry)
             return None
         return entry
@@ -240,7 +245,7 @@ class InMemoryCache(CacheStore):
         """Start the lifetime of a sliding entry anew."""
         window = entry.more.window
         if window:
-            entry.fresh_until = entry.until = now + window
+            entry.fresh_until = now + window
             entry.check_at = now + window * UNTOUCHED_PART
             self._engine.touch_expiry(entry, now + window)
 
@@ -264,14 +269,11 @@ class InMemoryCache(CacheStore):
             asof=stamp.asof,
             epoch=stamp.epoch,
             tags=draft.tags,
-            created=now,
             fresh_until=fresh_until,
             dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
             rare=rare_of(draft.cost, draft.window, draft.etag),
             seen=seen,
             type_id=draft.decoded_as,
-            no_expiry=draft.ttl is None,
-            counter=draft.counter,
         )
         check_after = draft.window * UNTOUCHED_PART if draft.window else draft.renew_after
         entry.check_at = min(fresh_until, now + check_after)
@@ -353,9 +355,8 @@ class InMemoryCache(CacheStore):
         if entry is None:
             return False
         now = self.time()
-        kept = 0.0 if entry.no_expiry else entry.dead_at - entry.fresh_until
-        entry.created, entry.no_expiry = now, ttl is None
-        entry.fresh_until = entry.until = math.inf if ttl is None else now + ttl
+        kept = entry.kept
+        entry.fresh_until = math.inf if ttl is None else now + ttl
         entry.check_at = entry.fresh_until
         if entry.more.window:
             entry.rare = rare_of(entry.more.cost, 0.0 if ttl is None else ttl, entry.more.etag)
@@ -386,13 +387,10 @@ class InMemoryCache(CacheStore):
         """Replace exactly what was read; nothing valid, if nothing was."""
         if old is not None:
             return self._keep(entry, lambda had: had is old)
+        now = self.time()
         return self._keep(
             entry,
-            lambda had: (
-                had is None
-                or not self._replica.still_valid(had)
-                or entry.created >= had.fresh_until
-            ),
+            lambda had: had is None or not self._still_valid(had) or now >= had.fresh_until,
         )
 
     async def _invalidate(self, tags: Sequence[str]) -> None:

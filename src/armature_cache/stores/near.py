@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from armature_cache.entry import UNTOUCHED_PART, Entry, rare_of
+from armature_cache.entry import UNTOUCHED_PART, Entry, StoredEntry, rare_of
 from armature_cache.stores.memory import InMemoryCache
 
 if TYPE_CHECKING:
@@ -39,28 +39,21 @@ class Near:
         found = ((key, cache.remnant(key)) for key in keys)
         return {key: entry for key, entry in found if entry is not None and fits(entry)}
 
-    def left_over(self, keys: Sequence[str], fits: Fits) -> dict[str, Entry]:
-        """What is left of keys that the shared store has lost: stale from its own end on."""
-        left = self.remnants(keys, fits)
-        for entry in left.values():
-            if entry.until > -math.inf:
-                entry.soften(entry.until)
-        return left
-
     def discard(self, keys: Iterable[str]) -> None:
         """Let go of these keys' entries."""
         if self.cache is not None:
             for key in keys:
                 self.cache.discard(key)
 
-    def promote(self, entry: Entry) -> Entry:
-        """Copy an entry of the shared store; the copy, where it was kept."""
+    def promote(self, entry: Entry) -> None:
+        """Copy an entry of the shared store."""
         cache = self.cache
-        if cache is None or entry.counter:
-            return entry
+        if cache is None or (isinstance(entry, StoredEntry) and entry.counter):
+            return
         now = cache.time()
         copied = self._copied(entry, now)
-        return copied if copied.dead_at > now and cache.hold(copied) else entry
+        if copied.dead_at > now and cache.hold(copied) and isinstance(entry, StoredEntry):
+            entry.copied = copied
 
     def write(self, draft: Draft, ttl: float | None) -> None:
         """Take what the shared store has accepted; without write-through, drop what it replaces.
@@ -76,7 +69,7 @@ class Near:
         epoch, asof = draft.stamp
         now = cache.time()
         fresh_until = math.inf if ttl is None else now + ttl
-        entry = Entry(
+        entry = StoredEntry(
             draft.key,
             draft.value,
             asof=asof,
@@ -99,25 +92,24 @@ class Near:
 
         The copy of a sliding entry ends early, for the shared store has to learn that it is read.
         """
-        part = (entry.fresh_until - entry.created) * self._config.l1_ttl_fraction
+        created = entry.created if isinstance(entry, StoredEntry) else now
+        part = (entry.fresh_until - created) * self._config.l1_ttl_fraction
         if entry.more.window:
             part = min(part, entry.more.window * UNTOUCHED_PART)
-        until = min(entry.fresh_until, now + part)
-        kept = entry.dead_at - entry.fresh_until if entry.dead_at > entry.fresh_until else 0.0
+        fresh_until = min(entry.fresh_until, now + part)
+        kept = entry.kept
         copied = Entry(
             entry.key,
             entry.value,
             asof=entry.asof,
             epoch=entry.epoch,
             tags=entry.tags,
-            created=entry.created,
-            fresh_until=entry.fresh_until,
-            dead_at=min(entry.dead_at, max(until, now) + kept) if kept else until,
+            fresh_until=fresh_until,
+            dead_at=min(entry.dead_at, max(fresh_until, now) + kept) if kept else fresh_until,
             rare=entry.rare,
             seen=entry.seen,
             type_id=entry.type_id,
             weight=entry.weight,
-            no_expiry=entry.no_expiry,
         )
-        copied.until, copied.check_at = until, min(until, entry.check_at)
+        copied.check_at = min(fresh_until, entry.check_at)
         return copied

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.replica import Stamp
-from armature_cache.entry import Entry
-from armature_cache.envelope import Envelope
 from armature_cache.errors import BackendUnavailable, CounterError
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.draft import Draft
 from armature_cache.stores.redis_listing import RedisListing
 from armature_cache.stores.redis_writes import Writes
-from armature_cache.stores.shared_entries import Opened, in_range
+from armature_cache.stores.shared_entries import Judged, Opened, in_range
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Signal
@@ -49,7 +47,7 @@ class RedisEntries(RedisListing):
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self._claims.listening(key)
 
-    async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[tuple[Entry, Envelope]]:
+    async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[Judged]:
         """The valid entries among these keys, not decoded yet; one round trip as a rule."""
         names = [self._names.value(key) for key in keys]
         single = len(names) == 1 or self._names.clustered

@@ -36,7 +36,7 @@ class RedisListing(SharedEntries):
         answer = await self._port.send(commands)
         now = self.time()
         for entry, left in zip(entries, checked(answer, self._port.backend), strict=True):
-            entry.fresh_until = entry.until = entry.dead_at = now + max(0, left) / 1000
+            entry.fresh_until = entry.dead_at = now + max(0, left) / 1000
 
     async def _heads(self, keys: Sequence[str]) -> list[Envelope | None]:
         """The headers of several values; two round trips where tags are long."""

@@ -10,7 +10,7 @@ from armature_cache import envelope
 from armature_cache.clocks.digest import digest, hardly
 from armature_cache.clocks.replica import Verdict
 from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
-from armature_cache.entry import Entry, rare_of
+from armature_cache.entry import Entry, StoredEntry, rare_of
 from armature_cache.envelope import Envelope
 from armature_cache.errors import (
     BackendError,
@@ -34,7 +34,8 @@ _LEAST_LEFT: Final = 0.001
 PAGE: Final = 500
 """Entries that are looked at together at the most."""
 
-Opened = tuple[Entry, Envelope, Payload]
+Judged = tuple[StoredEntry, Envelope]
+Opened = tuple[StoredEntry, Envelope, Payload]
 
 
 class SharedEntries(CacheStore):
@@ -69,7 +70,9 @@ class SharedEntries(CacheStore):
         judged = await self._judged(keys, strong=strong)
         now = self.time()
         opened = await self._opened([each for each in judged if stale or now < each[0].fresh_until])
-        found = {each[0].key: each[0] for each in opened if self._decode(*each, want)}
+        found: dict[str, Entry] = {
+            each[0].key: each[0] for each in opened if self._decode(*each, want)
+        }
         await self._writes.touch([entry for entry in found.values() if entry.more.window])
         hits = sum(now < entry.fresh_until for entry in found.values())
         self.counters.hits += hits
@@ -78,12 +81,12 @@ class SharedEntries(CacheStore):
         return found
 
     @abstractmethod
-    async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[tuple[Entry, Envelope]]:
+    async def _judged(self, keys: Sequence[str], *, strong: bool) -> list[Judged]:
         """The valid entries among these keys, not decoded yet; one round trip as a rule."""
 
     async def _judge(
         self, keys: Sequence[str], raws: Sequence[bytes | None], seen: int, *, settled: bool = False
-    ) -> list[tuple[Entry, Envelope]]:
+    ) -> list[Judged]:
         sealed = []
         found = await self._sealing.parse(keys, raws)
         for key, raw, parsed in zip(keys, raws, found, strict=True):
@@ -94,7 +97,7 @@ class SharedEntries(CacheStore):
         judged = await self._sift(sealed, settled=settled)
         return [(self._entry(key, parsed, seen), parsed) for key, parsed in judged]
 
-    async def _opened(self, judged: list[tuple[Entry, Envelope]]) -> list[Opened]:
+    async def _opened(self, judged: list[Judged]) -> list[Opened]:
         """Entries whose payloads could be opened, with these; the others are counted."""
         items = [Addressed(entry.key, parsed) for entry, parsed in judged]
         opened = []
@@ -146,7 +149,7 @@ class SharedEntries(CacheStore):
             scores.get(digest(tag), 0) <= parsed.asof for tag in parsed.tags
         )
 
-    def _entry(self, key: str, parsed: Envelope, seen: int) -> Entry:
+    def _entry(self, key: str, parsed: Envelope, seen: int) -> StoredEntry:
         ahead = self._replica.server_ahead
         window = (parsed.dead_at - parsed.created) / 1000 if parsed.sliding else 0.0
         fresh_until = (parsed.fresh_until - ahead) / 1000
@@ -156,7 +159,7 @@ class SharedEntries(CacheStore):
         elif parsed.fresh_until == parsed.dead_at:
             # The server ends it, and has not yet; its clock may seem to be behind.
             fresh_until = dead_at = max(dead_at, self.time() + _LEAST_LEFT)
-        entry = Entry(
+        entry = StoredEntry(
             key,
             None,
             asof=parsed.asof,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -119,7 +118,7 @@ class SingleMethods(EntryStore):
     def _left(self, entry: Entry | None) -> float | None:
         if entry is None:
             return None
-        return math.inf if entry.no_expiry else max(0.0, entry.until - self.time())
+        return entry.seconds_left(self.time())
 
     # -- writing -----------------------------------------------------------------------------
 

@@ -225,10 +225,11 @@ class TieredCache(CacheStore):
         with self._noted():
             found = await self._far._fetch(keys, want, strong=strong, stale=stale)
         if self.config.promote_to_l1:
-            found = {key: self._near.promote(entry) for key, entry in found.items()}
+            for entry in found.values():
+                self._near.promote(entry)
         if stale and len(found) < len(keys):
             lost = [key for key in keys if key not in found]
-            found |= self._near.left_over(lost, lambda entry: self._suits(entry, want))
+            found |= self._near.remnants(lost, lambda entry: self._suits(entry, want))
         return found
 
     def _noted(self) -> _Noted:
@@ -241,7 +242,7 @@ class TieredCache(CacheStore):
             return self._untrusted(keys, want, stale=stale)
         if not stale:
             return {}
-        return self._near.left_over(keys, lambda entry: self._suits(entry, want))
+        return self._near.remnants(keys, lambda entry: self._suits(entry, want))
 
     def _untrusted(self, keys: Sequence[str], want: object, *, stale: bool) -> dict[str, Entry]:
         """What the policy lets L1 serve while L2 cannot be asked."""
