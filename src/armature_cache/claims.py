@@ -62,7 +62,7 @@ def version_of(entry: Entry | None) -> Version:
     """The version of an entry."""
     if entry is None:
         return NOTHING_STORED
-    return Version(entry.epoch, entry.asof, entry.fresh_until)
+    return Version(entry.epoch, entry.asof, entry.more.ends_at or entry.fresh_until)
 
 
 class Bells(Generic[K]):

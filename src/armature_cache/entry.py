@@ -12,13 +12,15 @@ class Rare(NamedTuple):
 
     `cost` is how many seconds the load took. `window` is the lifetime of an entry if each read
     starts it anew, else 0. `etag` is what the loader said of the value's version. `softened_at` is
-    when it became stale although its lifetime was not over.
+    when it became stale although its lifetime was not over. `ends_at` is when the original of a
+    copy is no longer fresh, where it is to be loaded again ahead of that (0: not known).
     """
 
     cost: float = 0.0
     window: float = 0.0
     etag: str = ""
     softened_at: float = math.inf
+    ends_at: float = 0.0
 
 
 NOTHING_RARE: Final = Rare()
@@ -126,6 +128,12 @@ class Entry:
     def seconds_left(self, now: float) -> float:
         """The seconds that it is fresh for; `math.inf` without expiry."""
         return max(0.0, self.fresh_until - now)
+
+    def arm(self, check_at: float, ends_at: float) -> None:
+        """Let hits need thought from a moment on, ahead of the end of the original."""
+        if check_at < self.fresh_until:
+            self.check_at = check_at
+            self.rare = self.more._replace(ends_at=ends_at)
 
     def inherit_times(self, other: Entry) -> None:
         """Have the lifetime of another entry."""

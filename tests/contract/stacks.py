@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ FACES = ("async", "sync", "twin")
 BOUND = 0.05
 KEYS = KeyRing({7: b"k" * 32})
 _ABSENT = object()
+_UNCERTAIN = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +85,12 @@ class Kit:
             self.clock.now += ttl
             assert not await cache.exists(key)
             return
+        began = time.monotonic()
 
         async def gone() -> bool:
-            return await cache.get(key, _ABSENT) is _ABSENT
+            # What is known of the server's time is uncertain by a round trip.
+            certain = time.monotonic() - began > _UNCERTAIN
+            return await cache.get(key, _ABSENT) is _ABSENT and certain
 
         await eventually(gone, f"expiry of {key!r}")
 

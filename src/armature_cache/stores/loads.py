@@ -84,7 +84,7 @@ class Loads:
             lifetime = entry.fresh_until - entry.created
             entry.check_at = entry.created + self._renew_after(lifetime, entry.more.cost)
             if entry.copied is not None:
-                entry.copied.check_at = min(entry.check_at, entry.copied.fresh_until)
+                entry.copied.arm(entry.check_at, entry.fresh_until)
         return now >= entry.check_at and not self._store._flights.rests.holds(path, now)
 
     def _renew_after(self, ttl: float, cost: float) -> float:

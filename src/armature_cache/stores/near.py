@@ -111,5 +111,5 @@ class Near:
             type_id=entry.type_id,
             weight=entry.weight,
         )
-        copied.check_at = min(fresh_until, entry.check_at)
+        copied.arm(entry.check_at, entry.fresh_until)
         return copied
