@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from armature_cache.advice import Advice
 from armature_cache.clocks.coherence import CoherenceStats
 from armature_cache.codecs.types import register_type
 from armature_cache.config import CacheConfig
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "AsyncCachedFunction",
     "AuthenticationFailed",
     "BackendError",

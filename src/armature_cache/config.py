@@ -17,6 +17,7 @@ from armature_cache.options import (
     resolve_ttl,
 )
 
+DEFAULT_NAMESPACE: Final = "cache"
 DEFAULT_MAX_TTL: Final = 400 * 86_400.0
 DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
 _BOUNDS: Final = (0.001, 3600)
@@ -37,7 +38,7 @@ class CacheConfig:
 
     url: str
     address: Address
-    namespace: str = "cache"
+    namespace: str = DEFAULT_NAMESPACE
     default_ttl: float | None = None
     connect_timeout: float = 5.0
     operation_timeout: float = 3.0
@@ -54,7 +55,7 @@ class CacheConfig:
         cls,
         url: str,
         *,
-        namespace: str = "cache",
+        namespace: str = DEFAULT_NAMESPACE,
         default_ttl: TTL = None,
         connect_timeout: float = 5.0,
         operation_timeout: float = 3.0,

@@ -130,6 +130,11 @@ class Closed(NamedTuple):
         return b"".join((self.start, pack_stamp(asof, epoch), self.rest, self.payload))
 
 
+def version_of(raw: bytes) -> int | None:
+    """The version of an envelope, from its first bytes; None for what is none."""
+    return raw[2] if len(raw) > len(MAGIC) and raw[:2] == MAGIC else None
+
+
 def build(key: str, envelope: Envelope) -> bytes:
     """The bytes of an envelope that belongs to `key`."""
     return close(key, envelope).stamped(envelope.asof, envelope.epoch)

@@ -33,6 +33,7 @@ from armature_cache.stores.tier_config import TieredCacheConfig
 if TYPE_CHECKING:
     import redis
 
+    from armature_cache.advice import Advice
     from armature_cache.codecs.base import Codec
     from armature_cache.codecs.sealed import SealedCodec
     from armature_cache.config import CacheConfig
@@ -295,6 +296,9 @@ class CacheStore:
 
     def ping(self) -> None:
         run_ready(self._core.ping())
+
+    def advise(self) -> tuple[Advice, ...]:
+        return run_ready(self._core.advise())
 
     def close(self) -> None:
         """Close connections and background work; raises what could not be flushed."""

@@ -9,16 +9,18 @@ import random
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from armature_cache._runtime.background import pause
 from armature_cache.clocks.listener import Ear
+from armature_cache.clocks.lookout import Lookout
 from armature_cache.errors import BackendError
 from armature_cache.redisio.scripts import WAKE
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
     from armature_cache.clocks.redis import RedisClock
+    from armature_cache.config import CacheConfig
     from armature_cache.redisio.connect import ThreadPort
 
 GAP: Final = 0.005
@@ -30,8 +32,11 @@ _MOVED_AWAY: Final = frozenset((b"sunsubscribe", "sunsubscribe"))
 class HintEar(Ear):
     """Subscribes to the hints of one clock."""
 
-    def __init__(self, clock: RedisClock, port: ThreadPort, time: TimeSource) -> None:
+    def __init__(
+        self, clock: RedisClock, port: ThreadPort, config: CacheConfig, time: TimeSource
+    ) -> None:
         super().__init__(clock, time)
+        self._lookout = Lookout(port, config, clock.replica, time)
         self._clock: RedisClock = clock
         self._port = port
         self._connection: Any = None
@@ -46,12 +51,16 @@ class HintEar(Ear):
             self.sync()
         elif self.due(wanted_at) <= self._time():
             self.sync()
+            if self._lookout.hears_nothing():
+                self._hang_up()  # and listen anew: the connection may be dead at the other end
+        self._lookout.look()
 
     def fails(self, error: Exception) -> bool:
         return isinstance(error, BackendError | RedisError | OSError)
 
     def pause(self) -> None:
         self._hang_up()
+        self._lookout.look()
 
     def leave(self) -> None:
         self._hang_up()
@@ -62,7 +71,11 @@ class HintEar(Ear):
         self._connection.connect()
         word = "SSUBSCRIBE" if self._clock.clustered else "SUBSCRIBE"
         self._connection.send_command(word, self._clock.channel)
-        self._connection.read_response(disable_decoding=True)
+        try:
+            self._connection.read_response(disable_decoding=True)
+        except NoPermissionError as error:
+            self._lookout.cannot_hear(f"the server refuses the subscription ({error})")
+            raise
 
     def _heard(self, timeout: float) -> bool:
         """Wait for hints and take all that are there; whether one tells something new."""
@@ -71,6 +84,7 @@ class HintEar(Ear):
             message = self._connection.read_response(disable_decoding=True)
             timeout = 0
             if isinstance(message, list) and message[0] in _KINDS:
+                self._clock.replica.heard()
                 news |= self._means_news(message[2])
             elif isinstance(message, list) and message[0] in _MOVED_AWAY:
                 raise RedisConnectionError("the channel has moved to another node")

@@ -124,6 +124,8 @@ class RedisSync(SharedClock):
         if news and replica.synced_at > 0:
             round_trip = answer.received_at - answer.sent_at
             replica.observe(news, answer.received_at, max(round_trip, replica.round_trip))
+            if any(sequence > known for sequence in delta.tags.values()):
+                replica.brought_tags(answer.received_at)
 
     async def resync(self, *, restart: bool = False) -> None:
         """Read the clock with authority; `restart` begins a new epoch.

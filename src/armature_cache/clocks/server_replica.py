@@ -44,10 +44,12 @@ class ServerReplica(Replica):
         "_size",
         "bells",
         "coherence",
+        "deaf",
         "declared_bound",
         "declared_ttl",
         "largest_bound",
         "listener",
+        "other_format",
         "owed",
         "restarts_owed",
         "restarts_paid",
@@ -59,6 +61,8 @@ class ServerReplica(Replica):
         "shortest_bound",
         "syncs",
         "timed_at",
+        "unannounced",
+        "unannounced_since",
         "watch",
     )
 
@@ -74,6 +78,9 @@ class ServerReplica(Replica):
         self.runs: frozenset[str] = frozenset()
         self.syncs = 0
         self.watch = RunWatch()
+        self.other_format = 0
+        self.deaf = False
+        self.unannounced, self.unannounced_since = 0, 0.0
         self.declared_bound = 0
         self.shortest_bound = math.inf
         self.declared_ttl = 0
@@ -149,6 +156,16 @@ class ServerReplica(Replica):
     def report(self) -> CoherenceStats:
         """How this process keeps up, for `stats()`."""
         return dataclasses.replace(self.coherence.report(), halts=self.watch.halts)
+
+    def brought_tags(self, at: float) -> None:
+        """A sync brought invalidations of tags, of which a hint should have told."""
+        if not self.unannounced:
+            self.unannounced_since = at
+        self.unannounced += 1
+
+    def heard(self) -> None:
+        """A hint has arrived."""
+        self.unannounced, self.deaf = 0, False
 
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
         """Estimate the server's wall clock, in ms, as an upper and a lower offset.

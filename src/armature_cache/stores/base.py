@@ -26,6 +26,7 @@ from armature_cache.stores.load_many import LoadMany
 from armature_cache.stores.loads import LoadOptions
 
 if TYPE_CHECKING:
+    from armature_cache.advice import Advice
     from armature_cache.stores.stats import CacheStats
     from armature_cache.sync import SyncStore
 
@@ -295,6 +296,15 @@ class CacheStore(BulkMethods):
     async def ping(self) -> None:
         """Reach the shared store once; raises `BackendError` with advice."""
         await self._ping()
+
+    async def advise(self) -> tuple[Advice, ...]:
+        """What is dangerous about this set-up: looks now, changes nothing; empty if all is well.
+
+        A few round trips and a bounded sample. The same looks are taken in the background when a
+        process begins to read, and logged once. Raises `BackendError` if the server cannot be
+        asked.
+        """
+        return await self._advise()
 
     async def aclose(self) -> None:
         """Close connections and background work; raises what could not be flushed."""

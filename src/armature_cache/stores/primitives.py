@@ -19,6 +19,7 @@ from armature_cache.stores.stats import CacheStats, Counters
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Signal
     from armature_cache._time import TimeSource
+    from armature_cache.advice import Advice
     from armature_cache.claims import Claim, Holder
     from armature_cache.clocks.base import Clock
     from armature_cache.entry import Entry
@@ -228,6 +229,10 @@ class EntryStore(ABC):
     @abstractmethod
     def _snapshot(self) -> CacheStats:
         """The counts of this store and of the tiers below."""
+
+    async def _advise(self) -> tuple[Advice, ...]:
+        """What is dangerous about how this store and what it works on are set up."""
+        return ()
 
     @abstractmethod
     async def _ping(self) -> None:

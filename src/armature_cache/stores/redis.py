@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
+from armature_cache.clocks import advisor
 from armature_cache.clocks.hints import HintEar
 from armature_cache.clocks.listener import Listener
 from armature_cache.clocks.redis import RedisClock
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from armature_cache._runtime.base import Runtime
+    from armature_cache.advice import Advice
     from armature_cache.codecs.base import Codec
     from armature_cache.codecs.sealed import SealedCodec
     from armature_cache.redisio.port import Port
@@ -179,6 +181,9 @@ class RedisCache(RedisEntries):
             coherence=self._replica.report(),
         )
 
+    async def _advise(self) -> tuple[Advice, ...]:
+        return await advisor.advise(self._port, self.config, self._replica)
+
     async def _ping(self) -> None:
         checked(await self._port.send([("PING",)]), self._port.backend)
 
@@ -212,6 +217,6 @@ def _ears(store: RedisCache) -> Callable[[], HintEar]:
     def make() -> HintEar:
         port = _background_port(client, config, time)
         clock = RedisClock(replica, port, config=config, runtime=BLOCKING, time=time)
-        return HintEar(clock, port, time)
+        return HintEar(clock, port, config, time)
 
     return make

@@ -91,11 +91,16 @@ class SharedEntries(CacheStore):
         found = await self._sealing.parse(keys, raws)
         for key, raw, parsed in zip(keys, raws, found, strict=True):
             if parsed is None:
-                self.counters.undecodable += raw is not None
+                if raw is not None:
+                    self._cannot_read(raw)
             elif not parsed.tombstone:
                 sealed.append((key, parsed))
         judged = await self._sift(sealed, settled=settled)
         return [(self._entry(key, parsed, seen), parsed) for key, parsed in judged]
+
+    def _cannot_read(self, raw: bytes) -> None:
+        """Count stored bytes that are a miss."""
+        self.counters.undecodable += 1
 
     async def _opened(self, judged: list[Judged]) -> list[Opened]:
         """Entries whose payloads could be opened, with these; the others are counted."""

@@ -26,6 +26,7 @@ from armature_cache.stores.tier_config import DEFAULT, TieredCacheConfig
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Shared, Signal
+    from armature_cache.advice import Advice
     from armature_cache.claims import Claim, Holder
 
 T = TypeVar("T")
@@ -385,6 +386,9 @@ class TieredCache(CacheStore):
             coherence=far.coherence,
             tiers=tiers,
         )
+
+    async def _advise(self) -> tuple[Advice, ...]:
+        return await self._source()._advise()
 
     async def _ping(self) -> None:
         await self._source()._ping()

@@ -12,6 +12,7 @@ from armature_cache.stores.base import CacheStore
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Signal
+    from armature_cache.advice import Advice
     from armature_cache.claims import Claim, Holder
     from armature_cache.entry import Entry
     from armature_cache.stores.draft import Draft, Prepared
@@ -137,6 +138,9 @@ class Wrapper(CacheStore):
 
     def _snapshot(self) -> CacheStats:
         return self.store._snapshot()
+
+    async def _advise(self) -> tuple[Advice, ...]:
+        return await self.store._advise()
 
     async def _ping(self) -> None:
         await self.store._ping()
