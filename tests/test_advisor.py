@@ -140,7 +140,7 @@ async def test_a_replica_is_the_wrong_place(
 ):
     primary, replica = start_server(), start_server()
     with contextlib.closing(redis.Redis(port=replica.port)) as client:
-        client.replicaof("127.0.0.1", primary.port)  # type: ignore[no-untyped-call]
+        client.replicaof("127.0.0.1", primary.port)
     assert codes(await found_at(replica.url)) == ["AC102"]
     async with open_cache(replica.url, namespace="shop") as cache:
         assert await cache.get("a") is None
