@@ -47,8 +47,9 @@ from armature_cache.errors import (
 )
 from armature_cache.keys import CacheKeyWarning
 from armature_cache.load_context import LoadContext, load_context
-from armature_cache.opening import open_cache
+from armature_cache.opening import open_cache, open_cache_from_env, open_cache_from_mapping
 from armature_cache.policy import LoadPolicy
+from armature_cache.registry import CacheRegistry
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Mark
 from armature_cache.stores.memory import InMemoryCache
@@ -84,6 +85,7 @@ __all__ = [
     "CacheKeyError",
     "CacheKeyWarning",
     "CacheMutationWarning",
+    "CacheRegistry",
     "CacheStats",
     "CacheStore",
     "CachedFunction",
@@ -128,6 +130,8 @@ __all__ = [
     "get_default_cache",
     "load_context",
     "open_cache",
+    "open_cache_from_env",
+    "open_cache_from_mapping",
     "register_type",
     "set_default_cache",
 ]

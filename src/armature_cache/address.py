@@ -6,6 +6,7 @@ import dataclasses
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
+from armature_cache._words import suggestion
 from armature_cache.errors import ConfigError
 
 Topology = Literal["single", "cluster", "sentinel"]
@@ -194,7 +195,8 @@ def _check_options(options: dict[str, str], *, tls: bool, sentinels: bool) -> No
     for name, value in options.items():
         if name not in _OPTIONS:
             raise _wrong(
-                f"unknown url option {name!r}; known are {', '.join(_OPTIONS)}; give "
+                f"unknown url option {name!r}{suggestion(name, _OPTIONS)}; known are "
+                f"{', '.join(_OPTIONS)}; give "
                 "timeouts and pool sizes as arguments of CacheConfig.redis"
             )
         choices = _OPTIONS[name]

@@ -12,6 +12,7 @@ from armature_cache.options import (
     Consistency,
     check_consistency,
     check_count,
+    check_flag,
     check_namespace,
     check_seconds,
     resolve_ttl,
@@ -87,7 +88,7 @@ class CacheConfig:
             max_ttl=limit,
             max_value_bytes=check_count("max_value_bytes", max_value_bytes),
             max_load_time=check_seconds("max_load_time", max_load_time),
-            hints=hints,
+            hints=check_flag("hints", hints),
             consistency="strong" if check_consistency(consistency) else "bounded",
         )
 

@@ -190,10 +190,12 @@ def check_namespace(name: str) -> str:
 
 
 def check_seconds(field: str, value: float) -> float:
-    """A positive, finite number of seconds, or `ConfigError`."""
+    """A positive number of seconds, at most a hundred years, or `ConfigError`."""
     good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not value > 0 or not math.isfinite(value):
-        raise ConfigError(f"{field} is a positive number of seconds, not {value!r}", field=field)
+    if not good or not 0 < value <= _MAX_SECONDS:
+        raise ConfigError(
+            f"{field} is a positive number of seconds, not {value!r:.80}", field=field
+        )
     return float(value)
 
 
@@ -201,4 +203,11 @@ def check_count(field: str, value: int) -> int:
     """A positive integer, or `ConfigError`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{field} is an integer of at least 1, not {value!r}", field=field)
+    return value
+
+
+def check_flag(field: str, value: bool) -> bool:  # noqa: FBT001 - it is the value that is checked
+    """True or False, or `ConfigError`."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{field} is True or False, not {value!r:.80}", field=field)
     return value

@@ -7,13 +7,13 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from armature_cache._missing import UNSET, Unset
 from armature_cache.decorator.defaults import Slot, check_face, default_slot, get_default_cache
 from armature_cache.decorator.options import CacheOptions
 from armature_cache.decorator.returns import return_type
-from armature_cache.decorator.store import Face, Store, face_of, fits, is_shared
+from armature_cache.decorator.store import Face, Lender, Store, face_of, fits, is_shared
 from armature_cache.entry import Entry
 from armature_cache.errors import ConfigError
 from armature_cache.keys import CacheKeyWarning, Receiver
@@ -45,6 +45,7 @@ class Calls:
     """The calls of one decorated function."""
 
     __slots__ = (
+        "_lender",
         "_options",
         "_receiver",
         "_sharing_checked",
@@ -73,6 +74,7 @@ class Calls:
         self.function = function
         self.face: Face = "async" if inspect.iscoroutinefunction(function) else "sync"
         self._options = options
+        self._lender = options.using if isinstance(options.using, Lender) else None
         self._want: object | Unset = UNSET if options.type is None else options.type
         self._sharing_checked = False
         self._store_class: type | None = None
@@ -89,8 +91,11 @@ class Calls:
         self.slot = self._slot()
 
     def _slot(self) -> Slot:
+        if self._lender is not None:
+            return Slot()
         if self._options.using is not None:
-            return Slot(check_face(self._options.using, self.face, self.keys.name))
+            store = cast("Store", self._options.using)
+            return Slot(check_face(store, self.face, self.keys.name))
         return default_slot(self.face) if self._receiver is None else Slot()
 
     def locate(self, first: object, kwargs: Named) -> Store:
@@ -101,6 +106,10 @@ class Calls:
         """
         if self.slot.store is not None:
             return self.slot.store
+        if self._lender is not None:
+            lent = self._lender.lend(self.face)
+            self.slot.store = check_face(lent, self.face, self.keys.name)
+            return lent
         if self.has_receiver:
             if first is NONE:
                 first = kwargs.get(self.keys.parameters.receiver or "")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from armature_cache._missing import UNSET, Unset
-from armature_cache.decorator.store import Store, face_of
+from armature_cache.decorator.store import Lender, Store, face_of
 from armature_cache.errors import ConfigError
 from armature_cache.keys import CallKeys, Receiver, Template
 from armature_cache.options import TTL, check_tag, resolve_ttl
@@ -21,7 +21,7 @@ class CacheOptions:
     ttl: TTL | Unset = UNSET
     key: str | None = None
     tags: tuple[str, ...] = ()
-    using: Store | None = None
+    using: Store | Lender | None = None
     ignore: tuple[str, ...] = ()
     type: object = None
     cache_none: bool = True
@@ -35,7 +35,7 @@ class CacheOptions:
         key: str | None,
         tag: str | None,
         tags: str | Iterable[str],
-        using: Store | None,
+        using: Store | Lender | None,
         ignore: str | Iterable[str],
         type: object,
         cache_none: bool,
@@ -44,7 +44,7 @@ class CacheOptions:
         """The options, or `ConfigError`, or `InvalidTTL`."""
         resolve_ttl(ttl, None)
         DEFAULT_POLICY.changed(policy)
-        if using is not None and face_of(using) is None:
+        if using is not None and face_of(using) is None and not isinstance(using, Lender):
             raise ConfigError(f"using is a store, not {_kind(using)}", field="using")
         return cls(
             ttl=ttl,

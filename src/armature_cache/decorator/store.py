@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, Unpack, cast
+from typing import Any, ClassVar, Literal, Protocol, Unpack, cast, runtime_checkable
 
 from armature_cache._missing import Unset
 from armature_cache.entry import Entry
@@ -47,6 +47,15 @@ class Store(Protocol):
     ) -> Any: ...
 
     def delete(self, key: str) -> Any: ...
+
+
+@runtime_checkable
+class Lender(Protocol):
+    """Has a store for functions of either face, and is asked for it at their first call."""
+
+    def lend(self, face: Face) -> Store:
+        """The store in this face."""
+        ...
 
 
 def face_of(candidate: object) -> Face | None:

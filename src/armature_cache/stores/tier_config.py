@@ -7,8 +7,17 @@ from typing import Final, Literal, get_args
 
 from armature_cache.config import DEFAULT_STALENESS_BOUND, check_bound
 from armature_cache.errors import ConfigError
-from armature_cache.options import Consistency, check_consistency, check_count, check_seconds
+from armature_cache.options import (
+    Consistency,
+    check_consistency,
+    check_count,
+    check_flag,
+    check_seconds,
+)
 
+_FLAGS: Final = (
+    "enable_l1", "enable_l2", "write_through", "promote_to_l1", "background_writes",
+)  # fmt: skip
 OnL2Down = Literal["load", "serve_stale", "raise"]
 
 
@@ -51,6 +60,8 @@ class TieredCacheConfig:
     background_writes: bool = False
 
     def __post_init__(self) -> None:
+        for field in _FLAGS:
+            check_flag(field, getattr(self, field))
         fraction = self.l1_ttl_fraction
         number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
         if not number or not 0 < fraction <= 1:
