@@ -184,8 +184,7 @@ def prepared(mapping: Mapping[str, object], place: text.Place) -> Callable[[], T
     try:
         return _checked(_order(found, tiers))
     except (ConfigError, InvalidTTL) as error:
-        field = getattr(error, "field", None) or "default_ttl"
-        raise ConfigError(f"{place(field)}: {error}", field=field) from error
+        raise text.placed(error, place, "default_ttl") from error
 
 
 def _with_login(url: str, found: dict[str, Any], place: text.Place) -> str:

@@ -255,8 +255,7 @@ def _profiles(given: _Settings, caches: Iterable[str]) -> dict[str, dict[str, An
         try:
             decorated(**{option: value for option, value in profile.items() if option != "cache"})
         except ValueError as error:  # ConfigError and InvalidTTL are
-            field = getattr(error, "field", None) or "ttl"
-            raise ConfigError(f"{name}.{field}: {error}", field=field) from error
+            raise text.placed(error, _within(name), "ttl") from error
         found[name] = profile
     return found
 

@@ -217,6 +217,15 @@ def _read_one(name: str, value: object, kind: Kind, place: Place) -> object:
         raise ConfigError(f"{place(name)} is {kind.wanted}{given}", field=name) from None
 
 
+def placed(error: ValueError, place: Place, field: str) -> ConfigError:
+    """An error of a setting as one that names where it was given; `field` if it names none."""
+    name = getattr(error, "field", None) or field
+    told = str(error)
+    rest = told.removeprefix(f"{name} ")
+    said = f"{place(name)} {rest}" if rest != told else f"{place(name)}: {told}"
+    return ConfigError(said, field=name)
+
+
 def _shown(value: object) -> str:
     """A value as messages show it: short, and without what looks like a secret."""
     if isinstance(value, str) and ("://" in value or "@" in value):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from armature_cache import sync
+from armature_cache import Advice, CacheRegistry, sync
 from armature_cache.decorator import (
     AsyncCachedFunction,
     CachedFunction,
@@ -153,3 +153,27 @@ def options() -> None:
     cache(ttl="300")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     cache(using=3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     set_default_cache(3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+caches = CacheRegistry.from_mapping({"default": {"url": "memory://"}}, profiles={"short": {}})
+
+
+@caches.cached("short", tags="users")
+async def borrowed(user_id: int) -> User:
+    return User(user_id, "Ada")
+
+
+@caches.cached()
+def borrowed_too(user: User) -> str:
+    return user.name
+
+
+async def registries() -> None:
+    assert_type(await borrowed(1), User)
+    assert_type(borrowed_too(User(1, "Ada")), str)
+    assert_type(caches["default"], TaggedCache)
+    assert_type(caches.sync(), sync.TaggedCache)
+    assert_type(store.sync(), sync.TaggedCache)
+    assert_type(await caches["default"].advise(), tuple[Advice, ...])
+    caches.cached(ttl="1h")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await borrowed("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
