@@ -1,7 +1,7 @@
 """The advisor of a Redis or Valkey server: a few cheap looks at how it is set up.
 
-It costs up to eight round trips, five more for each further primary, reads a bounded sample, and changes nothing. A look that the server
-refuses, for want of a right, is left out.
+It costs up to eight round trips, five more for each further primary of a cluster, reads a bounded
+sample, and changes nothing. A look that the server refuses, for want of a right, is left out.
 """
 
 from __future__ import annotations
