@@ -47,11 +47,13 @@ class Flag:
     ENCRYPTED: Final = 16
     SIGNED: Final = 32
     SLIDING: Final = 64
+    SWAPPED: Final = 128
+    """Stored by compare-and-set on a cluster: the key clock has nothing to say of it."""
 
 
 PROTECTED: Final = Flag.ENCRYPTED | Flag.SIGNED
 PACKED: Final = Flag.COMPRESSED | PROTECTED
-_SIMPLE: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY | Flag.SLIDING
+_SIMPLE: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY | Flag.SLIDING | Flag.SWAPPED
 _SEAL_SIZES: Final = {0: 0, Flag.ENCRYPTED: 28, Flag.SIGNED: 32}
 
 
@@ -98,6 +100,11 @@ class Envelope:
     def sliding(self) -> bool:
         """Whether each read starts its lifetime anew."""
         return bool(self.flags & Flag.SLIDING)
+
+    @property
+    def swapped(self) -> bool:
+        """Whether its key is judged by what stands in the store alone."""
+        return bool(self.flags & Flag.SWAPPED)
 
     @property
     def stamp(self) -> tuple[int, int]:

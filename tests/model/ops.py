@@ -82,8 +82,9 @@ def _serve(ctx: Scenario, state: State, op: Op) -> tuple[State, Op]:
     elif op.step == "fill":
         assert op.held is not None
         state, reply = at.fill(ctx, state, op.held, load=op.kind in ("load", "through"))
-    elif op.step == "cas":
-        state, reply = at.add(ctx, state, op)
+    elif op.step in ("cas", "place") or op.kind == "add2":
+        step = {"cas": at.add, "place": at.place}.get(op.step, at.bump_only)
+        state, reply = step(ctx, state, op)
     elif op.kind == "leased":
         state, reply = at.set_leased(ctx, state, op)
     elif op.kind == "inv":
@@ -152,7 +153,7 @@ def _script_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
         return _synced(ctx, state, i, op if merged else op._replace(need=-1))
     if op.kind == "strong" and merged:
         return _synced(ctx, state, i, op)
-    step = {"strong": "raw", "get": "get", "add": "get"}.get(op.kind, "bump")
+    step = {"strong": "raw", "get": "get", "add": "get", "add2": "get"}.get(op.kind, "bump")
     return replace_op(state, i, op, send(process, op, step, state.acked))
 
 
@@ -169,7 +170,7 @@ def _get_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     ahead = value is not None and (value.epoch, value.asof) > (process.epoch, process.last)
     if ahead and not op.synced:
         return _get_again(state, i, op)
-    if op.kind == "add":
+    if op.kind in ("add", "add2"):
         return _add_judges(ctx, state, i, op, value)
     return _judge_read(ctx, state, i, op, value)
 
@@ -222,8 +223,32 @@ def _add_judges(ctx: Scenario, state: State, i: int, op: Op, value: Value | None
     process = state.procs[i]
     if judge_stored(ctx, process, value):
         return replace_op(state, i, op, None)
-    after = send(process, op._replace(held=value), "cas", state.acked)
+    if op.kind == "add2":
+        after = send(process, op._replace(expected=value), "bump", state.acked)
+    else:
+        after = send(process, op._replace(held=value), "cas", state.acked)
     return replace_op(state, i, op, after)
+
+
+def _place_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    """Done, or somebody else was first: look again."""
+    process, reply = state.procs[i], _reply(op)
+    if not reply.accepted:
+        again = op._replace(expected=None, held=None, synced=True)
+        again = send(process, again, "get", state.acked)
+        return replace_op(state, i, op, again)
+    assert reply.value is not None
+    state = _added(ctx, acknowledge(state, i, reply.value.version))
+    local = Local(reply.value.version, op.asof, op.asof)
+    process = promote(ctx, state.procs[i], local, op.epoch)
+    return replace_op(put(state, i, process), i, op, None)
+
+
+def _added(ctx: Scenario, state: State) -> State:
+    adds = state.adds + ctx.exclusive
+    if adds > 1:
+        state = state._replace(bad="two adds were acknowledged")
+    return state._replace(adds=adds)
 
 
 def _fill_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
@@ -256,6 +281,12 @@ def _bump_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     if reply.resync or reply.epoch < process.epoch:
         return replace_op(state, i, op, send(process, op, "script", state.acked))
     process = merge_bump(ctx, process, op, reply)
+    if op.kind == "add2":
+        after = op._replace(step="place", asof=reply.q, epoch=reply.epoch, held=reply.value)
+        after = after._replace(reply=None)
+        return replace_op(put(state, i, process), i, op, after)
+    if op.step == "cas<":
+        state = _added(ctx, state)
     value, version = reply.value, op.version
     if value is not None:
         version = value.version
@@ -278,4 +309,5 @@ ARRIVE = {
     "fill<": _fill_arrives,
     "bump<": _bump_arrives,
     "cas<": _bump_arrives,
+    "place<": _place_arrives,
 }

@@ -94,7 +94,8 @@ def judge_stored(ctx: Scenario, process: Process, value: Value | None) -> bool:
         return False
     if value.epoch != process.epoch or value.asof < process.floor:
         return False
-    if process.key > value.asof and not ctx.has("no_key_judgement"):
+    by_key = not value.swapped or ctx.has("swapped_judged_by_key")
+    if by_key and process.key > value.asof and not ctx.has("no_key_judgement"):
         return False
     return judge_tags(ctx, process, value.asof) and not is_dead_locally(ctx, process)
 

@@ -128,6 +128,30 @@ SCENARIOS = {
         ),
         Scenario("add", (("add",), ("add", "load")), {"expire value": 1}),
         Scenario("add and tag", (("add",), ("inv0",)), {"expire value": 1}),
+        Scenario("adds", (("add",), ("add",)), stored=False, warm=COLD, exclusive=True),
+        Scenario(
+            "adds in two steps",
+            (("add2",), ("add2", "add2")),
+            stored=False,
+            warm=COLD,
+            width=1,
+            exclusive=True,
+        ),
+        Scenario("add in two steps and delete", (("add2", "get"), ("del2",)), width=1),
+        Scenario("add in two steps and set", (("add2",), ("set2", "get")), width=1, stored=False),
+        Scenario("add in two steps and load", (("add2",), ("load",)), stored=False, warm=COLD),
+        Scenario(
+            "add in two steps and tag",
+            (("add2",), ("inv0", "get")),
+            width=1,
+            stored=False,
+            warm=COLD,
+        ),
+        Scenario(
+            "add in two steps, evicted",
+            (("add2",), ("get",)),
+            {"evict value": 1, "lapse": 1},
+        ),
     )
 }
 
@@ -171,6 +195,7 @@ MUTATIONS = {
     "no_pending": "failed call",
     "join_unjudged": "tag and loads",
     "add_compares_asof": "add",
+    "swapped_judged_by_key": "adds in two steps",
     "fill_of_foreign_epoch": "slept, slow wire",
     "get_on_any_run": "rolled back delete",
     "trim_keys_by_count": "bounded keys, two steps",

@@ -92,6 +92,15 @@ def bump_tag(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
     return _bump(ctx, state, op, op.arg)
 
 
+def bump_only(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
+    """BUMP of the key alone; the value, which is current from now on, comes later."""
+    state, reply = _bump(ctx, state, op, key=True)
+    if reply.resync:
+        return state, reply
+    state = mark_old(ctx, state)._replace(db=state.db + 1)
+    return state, reply._replace(value=Value(state.db, reply.q, reply.epoch, swapped=True))
+
+
 def bump_key(
     ctx: Scenario, state: State, op: Op, *, store: bool, tombstone: bool = False
 ) -> tuple[State, Reply]:
@@ -163,12 +172,24 @@ def add(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
     return state, reply
 
 
+def place(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
+    """The second step of an add: compare and set at the value's node, with the clock's q."""
+    stored = state.server.value
+    if stored != op.expected:
+        return state, Reply()
+    if stored is not None and (stored.epoch, stored.asof) > (op.epoch, op.asof):
+        return state, Reply()
+    state = state._replace(server=state.server._replace(value=op.held))
+    return state, Reply(accepted=True, value=op.held)
+
+
 def alive(ctx: Scenario, server: Server, value: Value) -> bool:
     """The truth about a stored value, by the server's own clocks."""
     return (
         not value.tombstone
         and not value.expired
         and value.epoch == server.epoch
-        and value.asof >= max(server.floor, server.key)
+        and value.asof >= server.floor
+        and (value.swapped or value.asof >= server.key)
         and all(server.tags[tag] <= value.asof for tag in ctx.carried)
     )

@@ -61,7 +61,7 @@ def _join_flight(state: State, i: int) -> Moves:
 
 def _start(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:
     process, acked = state.procs[i], state.acked
-    if name in ("get", "add"):
+    if name in ("get", "add", "add2"):
         op = Op(name, "get", need=process.need, synced=not process.trust)
         yield _with(state, i, send(process, op, "get", acked))
     elif name == "strong":

@@ -17,6 +17,7 @@ class Value(NamedTuple):
     tombstone: bool = False
     expired: bool = False
     serial: int = 0
+    swapped: bool = False  # stored by compare-and-set where the clock is not at hand
 
 
 class Server(NamedTuple):
@@ -63,6 +64,7 @@ class Op(NamedTuple):
     synced: bool = False
     reply: Reply | None = None
     held: Value | None = None
+    expected: Value | None = None  # what a compare-and-set may replace
 
 
 class Local(NamedTuple):
@@ -102,6 +104,7 @@ class State(NamedTuple):
     acked: int = 0
     snapshot: Server | None = None
     resets: int = 0
+    adds: int = 0  # ghost: acknowledged ones, where only one may be
     issued: tuple[tuple[int, int], ...] = ()  # ghost: epoch -> highest sequence
     bad: str = ""
 
@@ -124,12 +127,13 @@ class Scenario:
     slow_wire: bool = False  # questions, too, may be served long after they were sent
     split: bool = False  # a sync reads the two clocks at different moments
     falling: bool = False  # nonces of later epochs are smaller
+    exclusive: bool = False  # nothing is ever removed, so one `add` at most succeeds
     mutations: frozenset[str] = frozenset()
 
     @property
     def cluster(self) -> bool:
         """Two-step writes stand for a Cluster: no script sees clock and value."""
-        return any(name in ("set2", "del2") for names in self.todo for name in names)
+        return any(name in ("set2", "del2", "add2") for names in self.todo for name in names)
 
     @property
     def symmetric(self) -> bool:

@@ -306,10 +306,16 @@ async def clear_namespace(hands: Hands) -> str:
     return await _clear(hands, hands.rng.randrange(1, len(SPACES)))
 
 
+async def _notice(hands: Hands) -> str:
+    """Data is being lost: see to it that this process has heard of it before the next window."""
+    await hands.attempt(hands.counts.get("c0:0", consistency="strong"))
+    return "not now"
+
+
 async def count(hands: Hands) -> str:
     window = hands.truth.window
     if not window:
-        return "not now"
+        return await _notice(hands)
     counter, delta = f"c{hands.rng.randrange(COUNTERS)}", hands.rng.choice((1, 1, 2, 5, -3))
     token = hands.journal.token()
     hands.journal.tell(CountBegun, token, counter, window, delta)
@@ -323,7 +329,7 @@ async def lock(hands: Hands) -> str:
     """`add` as a lock. Who does not know what became of a call of his leaves it alone."""
     window = hands.truth.window
     if not window:
-        return "not now"
+        return await _notice(hands)
     name = f"l{hands.rng.randrange(LOCKS)}"
     start = began()
     key = f"{name}:{window}"

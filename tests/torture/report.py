@@ -11,7 +11,7 @@ from tests.torture.recorder import Status
 from tests.torture.run import Options
 
 _MILLI: Final = 1000.0
-_HISTORY: Final = 40
+_HISTORY: Final = 60
 _DETAILED: Final = 3
 
 
@@ -71,10 +71,11 @@ def show(options: Options, status: Status) -> None:
              "over_invalidated", "stale_ms_with_hints", "stale_ms_without_hints",
              "violations")  # fmt: skip
     _table(out, "Checked", {name: found[name] for name in plain})
-    for violation in status.shown[:_DETAILED]:
+    shown = sorted(status.shown, key=lambda each: not each.rule.startswith("stale"))
+    for violation in shown[:_DETAILED]:
         out += ["", f"VIOLATION ({violation.rule}): {violation.text}"]
         out += [f"    {line}" for line in violation.history[-_HISTORY:]]
-    out += [f"VIOLATION ({each.rule}): {each.text}" for each in status.shown[_DETAILED:]]
+    out += [f"VIOLATION ({each.rule}): {each.text}" for each in shown[_DETAILED:]]
     out += ["", json.dumps(found)]
     sys.stdout.write("\n".join(out) + "\n")
 

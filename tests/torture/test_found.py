@@ -80,6 +80,24 @@ async def test_increment_does_not_revive_what_is_invalidated_meanwhile(
         assert await q.get("k", consistency="strong") == 1
 
 
+async def test_expire_does_not_lose_what_others_count_meanwhile(
+    server_url: str, namespace: str
+) -> None:
+    (p, line), (q, _) = stack(server_url, namespace), stack(server_url, namespace)
+    async with p, q:
+        await q.increment("n", 5)
+        assert await p.get("n") == 5
+
+        async def count() -> None:
+            assert await q.increment("n", 2) == 7
+
+        before_write(line, count)
+        assert await p.expire("n", 60)
+        assert await q.get("n", consistency="strong") == 7
+        assert 50 < (await q.ttl("n", consistency="strong") or 0) <= 60
+        assert await p.increment("n") == 8
+
+
 async def test_a_counter_survives_that_its_creator_got_no_reply(
     server_url: str, namespace: str
 ) -> None:
@@ -152,6 +170,35 @@ async def test_a_young_load_is_joined_while_the_server_is_away(
         done.set()
         assert (await leader, await late) == ("v", "v")
         line.failing = False
+
+
+async def test_a_read_does_not_trust_a_sync_that_was_sent_too_long_before_it(
+    server_url: str, namespace: str
+) -> None:
+    time = ManualTime()
+    (p, line), (q, _) = stack(server_url, namespace, time), stack(server_url, namespace)
+    answered, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: Sequence[Command]) -> None:
+        line.after = None
+        answered.set()
+        await let_go.wait()
+
+    async with p, q:
+        await p.set("k", "old", ttl=60)
+        assert await p.get("k") == "old"
+        time.now += 1
+        line.after = hold
+        early = asyncio.create_task(p.get("k"))
+        await answered.wait()
+        await q.set("k", "new", ttl=60, as_of=None)
+        time.now += 1
+        late = asyncio.create_task(p.get("k"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        let_go.set()
+        assert await early == "old"
+        assert await late == "new"
 
 
 def test_a_strong_caller_does_not_join_a_read_that_was_judged_before(

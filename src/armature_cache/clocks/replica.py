@@ -134,19 +134,27 @@ class Replica:
     # -- judgement ---------------------------------------------------------------------------
 
     def judge(
-        self, key: str, epoch: int, asof: int, tags: tuple[str, ...], *, settled: bool = False
+        self,
+        key: str,
+        epoch: int,
+        asof: int,
+        tags: tuple[str, ...],
+        *,
+        settled: bool = False,
+        swapped: bool = False,
     ) -> Verdict:
         """The verdict on an entry of the shared store.
 
         `settled` goes by what the clock acknowledged alone. A compare-and-set needs that: what
-        another thread is writing under this key may have arrived already.
+        another thread is writing under this key may have arrived already. An entry that was
+        `swapped` in is not dead by its key: others bumped that, too, before they came too late.
         """
         pending: dict[bytes, int] = {} if settled else self._pending
         if epoch != self.epoch:
             return Verdict.AHEAD if epoch > self.epoch else Verdict.DEAD
         if (
             asof < self.floor
-            or self._key_bumped(key, asof, pending)
+            or self._key_bumped(key, math.inf if swapped else asof, pending)
             or self._tag_bumped(tags, asof, pending)
         ):
             return Verdict.DEAD
@@ -158,11 +166,11 @@ class Replica:
             self.ahead = max(self.ahead, asof)
         return Verdict.VALID
 
-    def least_asof(self, key: str, tags: tuple[str, ...]) -> int:
+    def least_asof(self, key: str, tags: tuple[str, ...], *, swapped: bool) -> int:
         """The least asof with which an entry of this key and these tags is surely valid."""
         if self._pending:
             return self.last + 1
-        least = max(self.floor, self.keys.get(digest(key), 0))
+        least = self.floor if swapped else max(self.floor, self.keys.get(digest(key), 0))
         for mark in marks_of(tags):
             least = max(least, self.tags.get(mark, 0), self.known_above)
         return least
@@ -229,7 +237,7 @@ class Replica:
         entry.generation = generation
         return True
 
-    def _key_bumped(self, key: str, asof: int, pending: Mapping[bytes, int]) -> bool:
+    def _key_bumped(self, key: str, asof: float, pending: Mapping[bytes, int]) -> bool:
         keys = self.keys
         return bool(
             (keys and keys.get(digest(key), 0) > asof) or (pending and _key_mark(key) in pending)

@@ -32,7 +32,8 @@ class Draft:
 
     `stamp` None asserts that the value is current now; else it was loaded from `started` on, when
     the clock stood at `stamp`. `leased` means that nobody knows whether it was read or written
-    since: it is stored as current unless something has happened after `stamp`. `ttl` is in
+    since: it is stored as current unless something has happened after `stamp`. `swapped` means
+    that it is compared and set where the clock is not at hand. `ttl` is in
     seconds, None for no expiry; `keep` is how long the value is kept after that; `cost` is the
     load's time in seconds, and after `renew_after` seconds it is to be done again, ahead of the end
     of the lifetime. With `sliding` each read starts the lifetime anew. `claim` is the nonce of the
@@ -57,6 +58,7 @@ class Draft:
     counter: bool = False
     renew_after: float = math.inf
     leased: bool = False
+    swapped: bool = False
     claim: str = ""
     closed: Closed | None = None
     dead_at: int = 0

@@ -71,6 +71,7 @@ class RedisEntries(RedisListing):
         `judged` says when that one was valid, if the value takes over its tags.
         """
         await self._declare([draft])
+        draft.swapped = self._names.clustered
         await self._writes.close([draft])
         return await self._writes.swap(draft, expected, judged)
 
@@ -112,7 +113,7 @@ class RedisEntries(RedisListing):
         await self.clock.ensure(self.bound)
         outcome = None
         if not self._sealing.protected:
-            least = self._replica.least_asof(key, tags)
+            least = self._replica.least_asof(key, tags, swapped=self._names.clustered)
             outcome = await self._add_to(key, delta, least, envelope.pack_tags(tags), b"")
         for attempt in range(_ATTEMPTS):
             if outcome is not None:

@@ -186,7 +186,7 @@ class ClusterWrites(Writes):
 
     def _place(
         self, draft: Draft, stamp: Stamp, *, expected: bytes = b"*", below: str = "",
-        latest: str = "",
+        latest: str = "", standing: bool = False,
     ) -> Command:  # fmt: skip
         sealed = self._seal(draft, stamp)
         return scripts.PLACE(
@@ -202,6 +202,7 @@ class ClusterWrites(Writes):
             tombstone(draft.key, stamp),
             self._clock.commands.tombstone_life,
             latest,
+            int(standing),
             *draft.tags,
         )
 
@@ -262,7 +263,7 @@ class ClusterWrites(Writes):
                 if judged is not None and reply[-1] != 1:
                     return False
                 stamp = self._clock.stamp_of(reply)
-                command = self._place(draft, stamp, expected=expected)
+                command = self._place(draft, stamp, expected=expected, standing=judged is not None)
                 outcomes = await self._clock.placed([command], retry=False)
                 if outcomes is not None:
                     draft.stamp = stamp

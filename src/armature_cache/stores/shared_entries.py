@@ -145,7 +145,9 @@ class SharedEntries(CacheStore):
     def _verdicts(self, sealed: list[tuple[str, Envelope]], *, settled: bool) -> list[Verdict]:
         judge = self._replica.judge
         return [
-            judge(key, parsed.epoch, parsed.asof, parsed.tags, settled=settled)
+            judge(
+                key, parsed.epoch, parsed.asof, parsed.tags, settled=settled, swapped=parsed.swapped
+            )
             for key, parsed in sealed
         ]
 

@@ -52,6 +52,7 @@ class SharedWrites(ABC):
             (Flag.NO_EXPIRY if draft.ttl is None else 0)
             | (Flag.COUNTER if added_to else 0)
             | (Flag.SLIDING if draft.sliding and draft.ttl is not None else 0)
+            | (Flag.SWAPPED if draft.swapped else 0)
         )
         return Envelope(
             asof=0,

@@ -142,7 +142,8 @@ end
 local s = begin()
 if not s then return {'RESYNC'} end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
-redis.call('SET', KEYS[3], stamped(ARGV[15], s.q, tonumber(s.E)), 'PX', ARGV[11])
+local value = judged >= 0 and recounted(ARGV[15], KEYS[3]) or ARGV[15]
+redis.call('SET', KEYS[3], stamped(value, s.q, tonumber(s.E)), 'PX', ARGV[11])
 index(KEYS[4], 5, ARGV, 17 + math.max(judged, 0), #KEYS - 4, ARGV[13], ARGV[12],
   digits(s.now / 1000))
 return finish(s, 1)
@@ -151,6 +152,7 @@ return finish(s, 1)
 """Store a value that is current now: its key is bumped and its asof is that sequence.
 
 What takes over a value that stands does so only while that one is valid: else it would revive it.
+A counter that takes over a counter goes on from there, for counting does not change the header.
 """
 
 OFFER: Final = Script(

@@ -64,6 +64,18 @@ local function read_stamp(key)
   if stamp(asof, epoch) ~= string.sub(head, 5) then return nil end
   return asof, epoch, string.byte(head, 3), string.byte(head, 4)
 end
+local function is_counter(raw)
+  return #raw > 76 and string.byte(raw, 3) == 1 and string.byte(raw, 4) % 4 >= 2
+end
+local function counted(raw)
+  return 77 + struct.unpack('>I4', raw, 65)
+end
+local function recounted(envelope, key)
+  if not is_counter(envelope) then return envelope end
+  local raw = redis.call('GET', key)
+  if not raw or not is_counter(raw) then return envelope end
+  return string.sub(envelope, 1, counted(envelope) - 1) .. string.sub(raw, counted(raw))
+end
 local function same(raw, envelope)
   if not raw or #raw ~= #envelope or string.sub(raw, 1, 4) ~= string.sub(envelope, 1, 4)
     or string.sub(raw, 53, 72) ~= string.sub(envelope, 53, 72) then

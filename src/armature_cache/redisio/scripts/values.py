@@ -42,7 +42,8 @@ PLACE: Final = Script(
     + """
 -- KEYS value, registry, indexes...; ARGV 1 epoch, 2 asof, 3 version, 4 expected header ('' absent,
 -- '*' any), 5 highest asof to replace ('' any), 6 life in ms, 7 dead_at in ms, 8 key, 9 envelope,
--- 10 tombstone, 11 its life in ms, 12 latest moment in ms ('' any), tags...
+-- 10 tombstone, 11 its life in ms, 12 latest moment in ms ('' any), 13 whether it takes over what
+-- stands, tags...
 local now = micros() / 1000
 if ARGV[12] ~= '' and now > tonumber(ARGV[12]) then return -1 end
 if ARGV[4] ~= '*' and redis.call('GETRANGE', KEYS[1], 0, 75) ~= ARGV[4] then return 2 end
@@ -56,8 +57,9 @@ if asof then
     return 0
   end
 end
-redis.call('SET', KEYS[1], ARGV[9], 'PX', ARGV[6])
-index(KEYS[2], 3, ARGV, 13, #KEYS - 2, ARGV[8], ARGV[7], digits(now))
+local value = ARGV[13] == '1' and recounted(ARGV[9], KEYS[1]) or ARGV[9]
+redis.call('SET', KEYS[1], value, 'PX', ARGV[6])
+index(KEYS[2], 3, ARGV, 14, #KEYS - 2, ARGV[8], ARGV[7], digits(now))
 return 1
 """
 )
@@ -112,10 +114,9 @@ INCREMENT: Final = Script(
 -- delta
 local raw = redis.call('GET', KEYS[1])
 if not raw then return {0} end
-local asof, epoch, version = read_stamp(KEYS[1])
-local counter = asof and version == 1 and string.byte(raw, 4) % 4 >= 2 and #raw > 76
-if not counter then return {0, raw} end
-local start = 77 + struct.unpack('>I4', raw, 65)
+local asof, epoch = read_stamp(KEYS[1])
+if not asof or not is_counter(raw) then return {0, raw} end
+local start = counted(raw)
 local tags = string.sub(raw, 77, start - 1)
 local known
 if ARGV[4] ~= '' then
