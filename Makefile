@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench bench-traces fuzz docs clean
+.PHONY: help demo test torture check lint bench bench-traces fuzz docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,6 +19,10 @@ demo: $(READY) ## Run the demo (TRACE=path and SECONDS=n are optional)
 
 test: $(READY) ## Run all tests (ARGS="-k words" narrows them)
 	@$(PYTEST) $(ARGS)
+
+torture: $(READY) ## Break servers while workers use them (MINUTES=n TOPOLOGY=cluster|sentinel SERVER=redis SEED=n)
+	@$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),1) --topology $(or $(TOPOLOGY),standalone) \
+		--server $(or $(SERVER),valkey) --seed $(or $(SEED),1) $(ARGS)
 
 check: lint ## Lint, and the tests that are fast and need one kind of server
 	@$(PYTEST) -m "not slow and not faults and not redis7"
