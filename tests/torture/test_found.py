@@ -276,3 +276,19 @@ def test_a_forked_child_waits_for_no_load_of_its_parent(start_server: StartServe
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+async def test_a_stale_read_of_a_sliding_entry_does_not_make_it_fresh(
+    server_url: str, namespace: str
+) -> None:
+    (p, _), (q, _) = stack(server_url, namespace), stack(server_url, namespace)
+
+    def fail() -> str:
+        raise OSError("the source is away")
+
+    async with p, q:
+        assert await p.get_or_set("k", lambda: "old", tags=["t"], ttl=60, sliding=True) == "old"
+        await p.invalidate_tag("t", soft=True)
+        assert await q.get_or_set("k", fail, tags=["t"], stale_for=60) == "old"
+        assert await q.get("k", consistency="strong") is None
+        assert await p.get("k", consistency="strong") is None

@@ -117,6 +117,8 @@ class RedisClock(RedisSync):
                     word != "RESYNC" and self.replica.merge(read_bump(reply), answer.sent_at)
                 ):
                     done[at] = reply
+                if word not in {"CHANGED", "RESYNC"}:
+                    self.replica.note_bound(int(text(reply[7])))
             if len(done) == len(makes):
                 return [done[at] for at in range(len(makes))]
             await self.resync()

@@ -100,14 +100,14 @@ class RedisSync(SharedClock):
             or reply.run_id != answer.run_id
             or not answer.runs <= reply.runs
             or not reply.delta.epoch == known.epoch == replica.epoch
-            or reply.bound < replica.declared_bound
+            or reply.bound < replica.largest_bound
             or reply.ttl < replica.declared_ttl
             or not replica.merge(reply.delta, answer.sent_at)
         ):
             await self.resync()
             return known.asof if known.epoch == replica.epoch else 0
         replica.run_id, replica.runs = answer.run_id, reply.runs
-        replica.largest_bound = reply.bound
+        replica.note_bound(reply.bound)
         replica.note_time(reply.micros, answer.sent_at, answer.received_at)
         return reply.delta.last if not self.clustered else known.asof
 
@@ -141,7 +141,7 @@ class RedisSync(SharedClock):
                 [self._names.clock, self._names.keys],
                 known.epoch,
                 known.asof,
-                replica.declared_bound,
+                replica.largest_bound,
                 replica.declared_ttl,
                 int(restart),
                 self._names.channel,
@@ -157,7 +157,7 @@ class RedisSync(SharedClock):
             replica.note_time(state.micros, answer.sent_at, answer.received_at)
             if replica.merge(state.delta, answer.sent_at):
                 replica.run_id, replica.runs = state.run_id, state.runs
-                replica.largest_bound = state.bound
+                replica.note_bound(state.bound)
                 await self._backfill()
                 return
         replica.watch.halt(self.port.backend, self._time())

@@ -45,7 +45,6 @@ class ServerReplica(Replica):
         "bells",
         "coherence",
         "deaf",
-        "declared_bound",
         "declared_ttl",
         "largest_bound",
         "listener",
@@ -81,7 +80,6 @@ class ServerReplica(Replica):
         self.other_format = 0
         self.deaf = False
         self.unannounced, self.unannounced_since = 0, 0.0
-        self.declared_bound = 0
         self.shortest_bound = math.inf
         self.declared_ttl = 0
         self.server_ahead = self.server_behind = self.round_trip = 0.0
@@ -166,6 +164,13 @@ class ServerReplica(Replica):
     def heard(self) -> None:
         """A hint has arrived."""
         self.unannounced, self.deaf = 0, False
+
+    def note_bound(self, bound: int) -> None:
+        """A staleness bound, in µs, that this process or another declared.
+
+        It stays known here, and is declared again, when the clock has lost it.
+        """
+        self.largest_bound = max(self.largest_bound, bound)
 
     def note_time(self, micros: int, sent_at: float, received_at: float) -> None:
         """Estimate the server's wall clock, in ms, as an upper and a lower offset.

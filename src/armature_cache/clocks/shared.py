@@ -43,7 +43,7 @@ class SharedClock(ABC):
         replica = self.replica
         replica.shortest_bound = min(replica.shortest_bound, bound)
         if bound < math.inf:
-            replica.declared_bound = max(replica.declared_bound, int(bound * 1_000_000))
+            replica.note_bound(int(bound * 1_000_000))
 
     def trusted(self, bound: float) -> bool:
         """Whether the last successful sync was sent within `bound` seconds."""

@@ -73,10 +73,10 @@ class SharedEntries(CacheStore):
         found: dict[str, Entry] = {
             each[0].key: each[0] for each in opened if self._decode(*each, want)
         }
-        await self._writes.touch([entry for entry in found.values() if entry.more.window])
-        hits = sum(now < entry.fresh_until for entry in found.values())
-        self.counters.hits += hits
-        self.counters.misses += len(keys) - hits
+        fresh = [entry for entry in found.values() if now < entry.fresh_until]
+        await self._writes.touch([entry for entry in fresh if entry.more.window])
+        self.counters.hits += len(fresh)
+        self.counters.misses += len(keys) - len(fresh)
         self._tell_hits(found.values(), now, self.kind)
         return found
 
