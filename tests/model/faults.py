@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.model.process import finish, judge_local
+from tests.model.process import NEVER, finish, judge_local, lapsed, noted
 from tests.model.starts import Moves
 from tests.model.state import Process, Scenario, Server, State, put
 
@@ -33,6 +33,8 @@ def _fault(ctx: Scenario, state: State, name: str) -> Moves:
         yield from _rollback(state)
     elif name == "fail":
         yield from _fail(state)
+    elif name == "grace":
+        yield "the grace of soft invalidations goes by", _grace(ctx, state)
     else:
         yield from _local(ctx, state, name)
 
@@ -42,6 +44,14 @@ def _rollback(state: State) -> Moves:
     if state.snapshot is not None:
         server = state.snapshot._replace(run=state.server.run + 1)
         yield "server: rolls back to the snapshot, new run_id", state._replace(server=server)
+
+
+def _grace(ctx: Scenario, state: State) -> State:
+    """More than any bound and any grace goes by: what was invalidated softly is over."""
+    procs = tuple(lapsed(ctx, state, process) for process in state.procs)
+    procs = tuple(p._replace(hard_need=max(p.hard_need, state.acked)) for p in procs)
+    state = state._replace(procs=procs, hard_acked=state.acked)
+    return state if ctx.has("grace_without_end") else state._replace(over=state.server.seq)
 
 
 def _fail(state: State) -> Moves:
@@ -54,7 +64,7 @@ def _fail(state: State) -> Moves:
 
 def _lost_clock(ctx: Scenario, state: State) -> Server:
     none = (0,) * ctx.tags
-    return state.server._replace(owner=0, epoch=0, seq=0, floor=0, tags=none)
+    return state.server._replace(owner=0, epoch=0, seq=0, floor=0, tags=none, bounds=frozenset())
 
 
 def _flushall(ctx: Scenario, state: State) -> Server:
@@ -140,24 +150,17 @@ def _forget_keys(ctx: Scenario, state: State, process: Process) -> Process | Non
     return process._replace(key=0, kknown=process.last, ops=ops)
 
 
-def _touch(ctx: Scenario, _: State, process: Process) -> Process | None:
+def _touch(ctx: Scenario, state: State, process: Process) -> Process | None:
     """A judgement of L1 at the present cursor is remembered as `seen`."""
     local = process.l1
-    if local is None or not judge_local(ctx, process, local):
+    if local is None or not judge_local(ctx, process, local, NEVER if ctx.soft < 0 else state.over):
         return None
-    return process._replace(l1=local._replace(seen=process.last))
-
-
-def _lapse(ctx: Scenario, state: State, process: Process) -> Process:
-    """More than a bound goes by: trust ends, also that of requests under way."""
-    ops = tuple(op._replace(fresh=False) for op in process.ops)
-    trust = process.trust and ctx.has("trust_hints")
-    return process._replace(trust=trust, need=max(process.need, state.acked), ops=ops)
+    return process._replace(l1=noted(ctx, process, local._replace(seen=process.last)))
 
 
 LOCAL_FAULTS: dict[str, Callable[[Scenario, State, Process], Process | None]] = {
     "forget tags": _forget_tags,
     "forget keys": _forget_keys,
     "touch": _touch,
-    "lapse": _lapse,
+    "lapse": lapsed,
 }

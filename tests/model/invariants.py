@@ -20,7 +20,11 @@ class Invariants:
         if state.bad:
             return state.bad
         for i, process in enumerate(state.procs):
-            bad = self._trusted_read(process) or self._strong_read(state, process)
+            bad = (
+                self._trusted_read(process)
+                or self._stale_read(state, process)
+                or self._strong_read(state, process)
+            )
             if bad:
                 return f"P{i + 1} {bad}"
         return None
@@ -34,10 +38,19 @@ class Invariants:
             return None
         return f"1: L1 hit returns v{local.version}, older than v{need}"
 
+    def _stale_read(self, state: State, process: Process) -> str | None:
+        """What L1 would return now to those who accept what was invalidated softly."""
+        local, need = process.l1, process.hard_need
+        if self.ctx.soft < 0 or not process.trust or local is None or local.version >= need:
+            return None
+        if not judge_local(self.ctx, process, local, state.over):
+            return None
+        return f"1: L1 returns v{local.version} as stale, older than v{need}"
+
     def _strong_read(self, state: State, process: Process) -> str | None:
         """1 (strong), 5 and 6: a sync now, then both tiers."""
         ctx = self.ctx
-        probe = Op("probe", "raw", epoch=process.epoch, last=process.last)
+        probe = Op("probe", "raw", epoch=process.epoch, last=process.last, declares=process.bounds)
         reply = raw_sync(state.server, probe)
         if anomalous(ctx, process, probe, reply):
             state, reply = sync_script(ctx, state, probe)
@@ -58,6 +71,9 @@ class Invariants:
             judged = judge_tags(ctx, process._replace(tags=server.tags), value.asof)
         if judged and value.version < state.acked:
             return f"1/5: after a sync L2 returns v{value.version}, older than v{state.acked}"
+        accepted = value.asof >= process.known and judge_stored(ctx, process, value, state.over)
+        if ctx.soft >= 0 and accepted and value.version < state.hard_acked:
+            return f"1: L2 returns v{value.version} as stale, not v{state.hard_acked}"
         if not judged and self._alive(server, value) and not process.pending:
             return f"6: v{value.version} in L2 is alive, yet judged dead"
         if value.version == state.db:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tests.model import server as at
 from tests.model.process import (
+    NEVER,
     acknowledge,
     anomalous,
     judge_local,
     judge_stored,
     judge_tags,
+    lapsed,
     merge,
     merge_bump,
     needs_scores,
@@ -28,17 +30,34 @@ def steps(ctx: Scenario, state: State, i: int) -> Moves:
             yield f"{name}: database read", replace_op(state, i, op, after)
         elif op.step == "hold" and op.kind == "leased":
             held = Value(op.version, op.asof, op.epoch)
-            after = send(state.procs[i], op._replace(held=held), "bump", state.acked)
+            after = send(state.procs[i], op._replace(held=held), "bump", state)
             yield f"{name}: sends the conditional set", replace_op(state, i, op, after)
         elif op.step == "hold":
             yield f"{name}: sends FILL", _send_fill(ctx, state, i, op)
         elif op.step == "stuck":
-            after = send(state.procs[i], op, "bump", state.acked)
+            after = send(state.procs[i], op, "bump", state)
             yield f"{name}: retries", replace_op(state, i, op, after)
+        elif op.step == "wait":
+            yield f"{name}: the bounds of all go by", _waited(ctx, state, i, op)
         elif op.step.endswith("<"):
             yield f"{name}: {op.step[:-1]} reply arrives", ARRIVE[op.step](ctx, state, i, op)
         else:
             yield f"{name}: {op.step} served", _served(ctx, state, i, op)
+
+
+def _waited(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    """Acknowledged, and from this moment on no process may serve anything older."""
+    state = replace_op(state, i, op, None)
+    for other in op.declares:
+        state = put(state, other, lapsed(ctx, state, state.procs[other]))
+    state = acknowledge(state, i, op.version)
+    procs = tuple(
+        process._replace(
+            need=max(process.need, op.version), hard_need=max(process.hard_need, op.version)
+        )
+        for process in state.procs
+    )
+    return state._replace(procs=procs)
 
 
 def _served(ctx: Scenario, state: State, i: int, op: Op) -> State:
@@ -64,7 +83,7 @@ def settle(ctx: Scenario, state: State, i: int) -> State | None:
 
 def op_is_useless(ctx: Scenario, process: Process, op: Op) -> bool:
     """Merging only raises, so what changes nothing now changes nothing later."""
-    if ctx.has("trust_from_reply") or ctx.has("join_sent_sync") or op.need >= 0:
+    if op.need >= 0 or any(map(ctx.has, ("trust_from_reply", "join_sent_sync", "join_old_sync"))):
         return False
     reply = _reply(op)
     return not anomalous(ctx, process, op, reply) and (merge(ctx, process, op, reply)[0] == process)
@@ -87,7 +106,7 @@ def _serve(ctx: Scenario, state: State, op: Op) -> tuple[State, Op]:
         state, reply = step(ctx, state, op)
     elif op.kind == "leased":
         state, reply = at.set_leased(ctx, state, op)
-    elif op.kind == "inv":
+    elif op.kind in ("inv", "wait"):
         state, reply = at.bump_tag(ctx, state, op)
     elif op.kind == "clear":
         state, reply = at.clear_root(ctx, state, op)
@@ -131,9 +150,12 @@ def _reply(op: Op) -> Reply:
 def _raw_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process, reply = state.procs[i], _reply(op)
     if anomalous(ctx, process, op, reply):
-        return replace_op(state, i, op, send(process, op, "script", state.acked))
+        return replace_op(state, i, op, send(process, op, "script", state))
     process, _ = merge(ctx, process, op, reply)
     return _synced(ctx, put(state, i, process), i, op)
+
+
+READING = ("get", "stale", "add", "add2")
 
 
 def _synced(ctx: Scenario, state: State, i: int, op: Op) -> State:
@@ -153,15 +175,15 @@ def _script_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
         return _synced(ctx, state, i, op if merged else op._replace(need=-1))
     if op.kind == "strong" and merged:
         return _synced(ctx, state, i, op)
-    step = {"strong": "raw", "get": "get", "add": "get", "add2": "get"}.get(op.kind, "bump")
-    return replace_op(state, i, op, send(process, op, step, state.acked))
+    step = {"strong": "raw"}.get(op.kind, "get" if op.kind in READING else "bump")
+    return replace_op(state, i, op, send(process, op, step, state))
 
 
 def _get_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process, reply = state.procs[i], _reply(op)
     if op.synced:
         if anomalous(ctx, process, op, reply):
-            return replace_op(state, i, op, send(process, op, "script", state.acked))
+            return replace_op(state, i, op, send(process, op, "script", state))
         process, _ = merge(ctx, process, op, reply)
         state = put(state, i, process)
     elif reply.run != process.run and not ctx.has("get_on_any_run"):
@@ -177,15 +199,20 @@ def _get_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
 
 def _judge_read(ctx: Scenario, state: State, i: int, op: Op, value: Value | None) -> State:
     process = state.procs[i]
-    if value is None or not judge_stored(ctx, process, value):
+    if value is None or not judge_stored(ctx, process, value, _over(state, op)):
         return _missed(state, i, op)
     if needs_scores(process, value):
         return replace_op(state, i, op, op._replace(step="score", held=value, reply=None))
     return _read(ctx, state, i, op, value)
 
 
+def _over(state: State, op: Op) -> int:
+    """Up to where soft invalidations count in full for this read; all, for most."""
+    return state.over if op.kind == "stale" else NEVER
+
+
 def _get_again(state: State, i: int, op: Op) -> State:
-    again = send(state.procs[i], op._replace(synced=True), "get", state.acked)
+    again = send(state.procs[i], op._replace(synced=True), "get", state)
     return replace_op(state, i, op, again)
 
 
@@ -198,10 +225,21 @@ def _missed(state: State, i: int, op: Op) -> State:
 def _read(ctx: Scenario, state: State, i: int, op: Op, value: Value) -> State:
     process = state.procs[i]
     seen = process.last if ctx.has("seen_on_arrival") else op.last
-    process = promote(ctx, process, Local(value.version, value.asof, seen), op.epoch)
+    over = _over(state, op)
+    process = promote(ctx, process, Local(value.version, value.asof, seen), op.epoch, over)
     process = process._replace(lease=None)
     state = replace_op(put(state, i, process), i, op, None)
-    return returned(state, i, value.version, op.need, "get")
+    if ctx.sliding and (judge_tags(ctx, process, value.asof) or ctx.has("slides_what_is_stale")):
+        state = _slide(state, value, op.last)
+    return returned(state, i, value.version, op.need, op.kind)
+
+
+def _slide(state: State, value: Value, seen: int) -> State:
+    """The lifetime begins anew, and the entry is as of when it was found valid."""
+    if state.server.value != value:
+        return state
+    value = value._replace(asof=max(value.asof, seen))
+    return state._replace(server=state.server._replace(value=value))
 
 
 def _scores_arrive(ctx: Scenario, state: State, i: int, op: Op) -> State:
@@ -214,7 +252,9 @@ def _scores_arrive(ctx: Scenario, state: State, i: int, op: Op) -> State:
     if value.asof < reply.floor and not unfloored:
         return _missed(state, i, op)
     asked = process._replace(tags=tuple(map(max, process.tags, reply.tags)))
-    if not judge_stored(ctx, asked, value) or not judge_tags(ctx, asked, value.asof):
+    over = _over(state, op)
+    state = put(state, i, asked)
+    if not judge_stored(ctx, asked, value, over) or not judge_tags(ctx, asked, value.asof, over):
         return _missed(state, i, op)
     return _read(ctx, state, i, op, value)
 
@@ -224,9 +264,9 @@ def _add_judges(ctx: Scenario, state: State, i: int, op: Op, value: Value | None
     if judge_stored(ctx, process, value):
         return replace_op(state, i, op, None)
     if op.kind == "add2":
-        after = send(process, op._replace(expected=value), "bump", state.acked)
+        after = send(process, op._replace(expected=value), "bump", state)
     else:
-        after = send(process, op._replace(held=value), "cas", state.acked)
+        after = send(process, op._replace(held=value), "cas", state)
     return replace_op(state, i, op, after)
 
 
@@ -235,7 +275,7 @@ def _place_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process, reply = state.procs[i], _reply(op)
     if not reply.accepted:
         again = op._replace(expected=None, held=None, synced=True)
-        again = send(process, again, "get", state.acked)
+        again = send(process, again, "get", state)
         return replace_op(state, i, op, again)
     assert reply.value is not None
     state = _added(ctx, acknowledge(state, i, reply.value.version))
@@ -279,7 +319,7 @@ def _bump_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     if op.step == "cas<" and not reply.accepted and not reply.resync:
         return replace_op(state, i, op, None)
     if reply.resync or reply.epoch < process.epoch:
-        return replace_op(state, i, op, send(process, op, "script", state.acked))
+        return replace_op(state, i, op, send(process, op, "script", state))
     process = merge_bump(ctx, process, op, reply)
     if op.kind == "add2":
         after = op._replace(step="place", asof=reply.q, epoch=reply.epoch, held=reply.value)
@@ -294,7 +334,11 @@ def _bump_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
         assert value is not None
         after = op._replace(step="fill", version=version, asof=reply.q, epoch=reply.epoch)
         return replace_op(put(state, i, process), i, op, after._replace(held=value, reply=None))
-    state = acknowledge(put(state, i, _without(process, op)), i, version)
+    state = put(state, i, _without(process, op))
+    if op.kind == "wait":
+        bounds = op.declares if ctx.has("bounds_of_last_sync") else reply.bounds | process.bounds
+        return replace_op(state, i, op, op._replace(step="wait", declares=bounds, reply=None))
+    state = acknowledge(state, i, version, soft=op.arg == ctx.soft >= 0)
     process = state.procs[i]
     if value is not None and not value.tombstone:
         process = promote(ctx, process, Local(version, reply.q, reply.q), reply.epoch)

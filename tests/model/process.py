@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from tests.model.state import ALL, KEY, Local, Op, Process, Reply, Scenario, State, Value, put
 
+NEVER = -1  # nothing that was invalidated softly is accepted
+
 
 def anomalous(ctx: Scenario, process: Process, op: Op, reply: Reply) -> bool:
     """A plain sync reply that cannot be merged: run the SYNC script instead."""
+    if not op.declares <= reply.bounds:
+        return True
     foreign_run = reply.owner != reply.run and not ctx.has("no_run_id")
     lost = reply.seq == 0 or reply.kfloor == 0
     if ctx.has("foreign_cursor"):
@@ -53,8 +57,11 @@ def _cold(process: Process, reply: Reply) -> Process:
 
 def _trusting(ctx: Scenario, process: Process, op: Op, reply: Reply) -> Process:
     trust = process.trust or op.fresh or ctx.has("trust_from_reply")
-    need = max(process.need, op.sent)
-    return process._replace(trust=trust, need=need, run=reply.run)
+    need, hard = max(process.need, op.sent), max(process.hard_need, op.hard_sent)
+    bounds = process.bounds | reply.bounds
+    if ctx.has("forgets_bounds"):
+        bounds = frozenset({process.me})
+    return process._replace(trust=trust, need=need, hard_need=hard, run=reply.run, bounds=bounds)
 
 
 def merge_bump(ctx: Scenario, process: Process, op: Op, reply: Reply) -> Process:
@@ -64,31 +71,40 @@ def merge_bump(ctx: Scenario, process: Process, op: Op, reply: Reply) -> Process
     return merge(ctx, process, op, reply._replace(tags=own))[0]
 
 
-def is_dead_locally(ctx: Scenario, process: Process) -> bool:
+def is_dead_locally(ctx: Scenario, process: Process, *, stale: bool = False) -> bool:
     """The process itself has begun to invalidate this entry."""
     if ctx.has("no_pending"):
         return False
-    return any(what in (KEY, ALL, *ctx.carried) for what in process.pending)
+    carried = [tag for tag in ctx.carried if not (stale and tag == ctx.soft)]
+    return any(what in (KEY, ALL, *carried) for what in process.pending)
 
 
-def judge_tags(ctx: Scenario, process: Process, asof: int) -> bool:
+def judge_tags(ctx: Scenario, process: Process, asof: int, over: int = NEVER) -> bool:
+    """Whether no tag was invalidated since; who accepts stale values says what is over."""
     if ctx.has("less"):
         return all(process.tags[tag] < asof for tag in ctx.carried)
-    return all(process.tags[tag] <= asof for tag in ctx.carried)
-
-
-def judge_local(ctx: Scenario, process: Process, local: Local) -> bool:
-    return (
-        local.asof >= process.floor
-        and local.seen >= process.known
-        and local.seen >= process.kknown
-        and process.key <= local.asof
-        and judge_tags(ctx, process, local.asof)
-        and not is_dead_locally(ctx, process)
+    if over != NEVER and ctx.has("soft_hides_hard") and process.tags[ctx.soft] > asof:
+        return True
+    return all(
+        process.tags[tag] <= asof
+        or (tag == ctx.soft and over != NEVER and process.tags[tag] > over)
+        for tag in ctx.carried
     )
 
 
-def judge_stored(ctx: Scenario, process: Process, value: Value | None) -> bool:
+def judge_local(ctx: Scenario, process: Process, local: Local, over: int = NEVER) -> bool:
+    return (
+        not (local.stale and over == NEVER)
+        and local.asof >= process.floor
+        and local.seen >= process.known
+        and local.seen >= process.kknown
+        and process.key <= local.asof
+        and judge_tags(ctx, process, local.asof, over)
+        and not is_dead_locally(ctx, process, stale=over != NEVER)
+    )
+
+
+def judge_stored(ctx: Scenario, process: Process, value: Value | None, over: int = NEVER) -> bool:
     """Whether L2's value is alive by the local clock, apart from forgotten tags."""
     if value is None or value.tombstone or value.expired:
         return False
@@ -97,20 +113,37 @@ def judge_stored(ctx: Scenario, process: Process, value: Value | None) -> bool:
     by_key = not value.swapped or ctx.has("swapped_judged_by_key")
     if by_key and process.key > value.asof and not ctx.has("no_key_judgement"):
         return False
-    return judge_tags(ctx, process, value.asof) and not is_dead_locally(ctx, process)
+    dead = is_dead_locally(ctx, process, stale=over != NEVER)
+    return judge_tags(ctx, process, value.asof, over) and not dead
 
 
 def needs_scores(process: Process, value: Value) -> bool:
     return value.asof < process.known
 
 
-def promote(ctx: Scenario, process: Process, local: Local, epoch: int) -> Process:
+def promote(
+    ctx: Scenario, process: Process, local: Local, epoch: int, over: int = NEVER
+) -> Process:
     """Put into L1 what still judges alive; `epoch` is that of the request."""
     if epoch != process.epoch and not ctx.has("fill_of_foreign_epoch"):
         return process
-    if not judge_local(ctx, process, local) and not ctx.has("promote_unjudged"):
+    if not judge_local(ctx, process, local, over) and not ctx.has("promote_unjudged"):
         return process
-    return process._replace(l1=local)
+    return process._replace(l1=noted(ctx, process, local))
+
+
+def noted(ctx: Scenario, process: Process, local: Local) -> Local:
+    """A copy remembers that it was found stale: the clock may forget why."""
+    stale = local.stale or not judge_tags(ctx, process, local.asof)
+    return local._replace(stale=stale and not ctx.has("staleness_forgotten"))
+
+
+def lapsed(ctx: Scenario, state: State, process: Process) -> Process:
+    """More than a bound goes by: trust ends, also that of requests under way."""
+    ops = tuple(op._replace(fresh=False) for op in process.ops)
+    trust = process.trust and ctx.has("trust_hints")
+    need, hard = max(process.need, state.acked), max(process.hard_need, state.hard_acked)
+    return process._replace(trust=trust, need=need, hard_need=hard, ops=ops)
 
 
 def returned(state: State, i: int, version: int, need: int, what: str) -> State:
@@ -134,7 +167,12 @@ def replace_op(state: State, i: int, op: Op, after: Op | None) -> State:
     return put(state, i, finish(state.procs[i], op, after))
 
 
-def acknowledge(state: State, i: int, version: int) -> State:
+def acknowledge(state: State, i: int, version: int, *, soft: bool = False) -> State:
     process = state.procs[i]
     process = process._replace(need=max(process.need, version))
-    return put(state, i, process)._replace(acked=max(state.acked, version))
+    state = put(state, i, process)._replace(acked=max(state.acked, version))
+    if soft:
+        return state
+    hard = max(process.hard_need, version)
+    state = put(state, i, process._replace(hard_need=hard))
+    return state._replace(hard_acked=max(state.hard_acked, version))

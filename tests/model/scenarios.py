@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.model.state import Scenario
 
 COLD = (False, False)
+SOFT: dict[str, Any] = {"tags": 3, "carried": (0, 2), "soft": 2}
 PLAIN = frozenset({"fill_ignores_key_clock"})  # FILL as a Cluster must do it
 
 SCENARIOS = {
@@ -152,6 +155,24 @@ SCENARIOS = {
             (("add2",), ("get",)),
             {"evict value": 1, "lapse": 1},
         ),
+        Scenario("look", (("del",), ("look",)), {"lapse": 2}),
+        Scenario("soft", (("inv2",), ("get", "stale")), {"lapse": 1}, **SOFT),
+        Scenario("soft and hard", (("inv2", "inv0"), ("stale",)), {"lapse": 1}, **SOFT),
+        Scenario("soft and load", (("inv2",), ("load", "stale")), width=1, **SOFT),
+        Scenario("soft and delete", (("inv2",), ("del", "stale")), width=1, **SOFT),
+        Scenario("soft, over", (("inv2",), ("stale",)), {"grace": 1}, **SOFT),
+        Scenario("soft, failed call", (("inv2",), ("stale",)), {"fail": 1, "lapse": 1}, **SOFT),
+        Scenario("soft, slid", (("inv2",), ("stale", "get")), width=1, sliding=True, **SOFT),
+        Scenario(
+            "soft, bounded tags",
+            (("inv2",), ("stale", "get")),
+            {"forget tags": 1, "compact tags": 1, "touch": 1},
+            width=1,
+            **SOFT,
+        ),
+        Scenario("awaited", (("inv0w",), ("get", "load")), {"lapse": 1}),
+        Scenario("awaited, latecomer", (("inv0w",), ("get",)), latecomer=True),
+        Scenario("awaited, evicted tag clock", (("inv0w",), ("get",)), {"evict tag clock": 1}),
     )
 }
 
@@ -168,6 +189,18 @@ HAZARDS = {
         (("del2",), ("load",)),
         {"forget keys": 1, "evict tombstone": 1},
     ),
+    "awaited: nobody is left who knows a lost bound": Scenario(
+        "awaited: nobody is left who knows a lost bound",
+        (("inv0w",), ("get",)),
+        {"evict tag clock": 1},
+        mutations=frozenset({"forgets_bounds"}),
+    ),
+    "no new epoch after a failover": Scenario(
+        "no new epoch after a failover",
+        (("inv0",), ("load",)),
+        {"snapshot": 1, "rollback": 1},
+        mutations=frozenset({"no_run_id"}),
+    ),
 }
 
 # mutation -> the scenario that must catch it
@@ -182,6 +215,7 @@ MUTATIONS = {
     "short_tombstone": "plain FILL",
     "lease_survives": "lease",
     "join_sent_sync": "strong",
+    "join_old_sync": "look",
     "trust_from_reply": "touch",
     "no_nonce": "slept, lost clock",
     "foreign_cursor": "slept, slow wire",
@@ -196,6 +230,12 @@ MUTATIONS = {
     "join_unjudged": "tag and loads",
     "add_compares_asof": "add",
     "swapped_judged_by_key": "adds in two steps",
+    "soft_hides_hard": "soft and hard",
+    "grace_without_end": "soft, over",
+    "slides_what_is_stale": "soft, slid",
+    "staleness_forgotten": "soft, bounded tags",
+    "bounds_of_last_sync": "awaited, latecomer",
+    "forgets_bounds": "awaited, evicted tag clock",
     "fill_of_foreign_epoch": "slept, slow wire",
     "get_on_any_run": "rolled back delete",
     "trim_keys_by_count": "bounded keys, two steps",
@@ -207,6 +247,8 @@ MUTATIONS = {
 
 # More than a second each, so `make check` leaves them out.
 SLOW = {
+    "awaited",
+    "soft and hard",
     "bounded keys",
     "bounded tags",
     "clear",

@@ -15,6 +15,7 @@ def _delta(server: Server, cursor: int) -> Reply:
         tags=tuple(score if score > cursor else 0 for score in server.tags),
         kfloor=server.kfloor,
         key=server.key if server.key > cursor else 0,
+        bounds=server.bounds,
     )
 
 
@@ -46,7 +47,8 @@ def new_epoch(ctx: Scenario, state: State, epoch: int, last: int) -> State:
         nonce = NONCES // 2
     q = max(server.seq, last) + 1
     none = (0,) * len(server.tags)
-    fresh = Server(server.run, server.run, number * NONCES + nonce, q, q, none, q, 0, server.value)
+    epoch = number * NONCES + nonce
+    fresh = Server(server.run, server.run, epoch, q, q, none, q, 0, server.value, server.bounds)
     return _issue(ctx, state._replace(resets=resets), fresh)
 
 
@@ -58,7 +60,8 @@ def sync_script(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
         q = server.seq + 1
         floor = server.floor if ctx.has("key_loss_spares_l2") else q
         state = _issue(ctx, state, server._replace(seq=q, floor=floor, kfloor=q, key=0))
-    server = state.server
+    server = state.server._replace(bounds=state.server.bounds | op.declares)
+    state = state._replace(server=server)
     return state, _delta(server, op.last if op.epoch == server.epoch else 0)
 
 

@@ -12,11 +12,13 @@ Moves = Iterator[tuple[str, State]]
 NAMES_OF_BUMPS = {"del": KEY, "del2": KEY, "clear": ALL}
 
 
-def send(process: Process, op: Op, step: str, acked: int) -> Op:
+def send(process: Process, op: Op, step: str, state: State) -> Op:
     """Put a request on the wire with the cursor of this moment."""
-    sent = acked if acked > process.need else 0
+    sent = state.acked if state.acked > process.need else 0
+    hard = state.hard_acked if state.hard_acked > process.hard_need else 0
     op = op._replace(step=step, epoch=process.epoch, last=process.last)
-    return op._replace(sent=sent, fresh=True, reply=None)
+    op = op._replace(sent=sent, hard_sent=hard, fresh=True, reply=None)
+    return op._replace(declares=process.bounds)
 
 
 def starts(ctx: Scenario, state: State, i: int) -> Moves:
@@ -46,7 +48,7 @@ def _sync(state: State, i: int) -> Moves:
     if all(op.kind != "sync" for op in process.ops):
         yield (
             f"P{i + 1} sends sync",
-            _with(state, i, send(process, Op("sync", "raw"), "raw", state.acked)),
+            _with(state, i, send(process, Op("sync", "raw"), "raw", state)),
         )
 
 
@@ -60,12 +62,15 @@ def _join_flight(state: State, i: int) -> Moves:
 
 
 def _start(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:
-    process, acked = state.procs[i], state.acked
+    process = state.procs[i]
     if name in ("get", "add", "add2"):
         op = Op(name, "get", need=process.need, synced=not process.trust)
-        yield _with(state, i, send(process, op, "get", acked))
-    elif name == "strong":
-        yield from _strong(ctx, state, i)
+        yield _with(state, i, send(process, op, "get", state))
+    elif name == "stale":
+        op = Op(name, "get", need=process.hard_need, synced=not process.trust)
+        yield _with(state, i, send(process, op, "get", state))
+    elif name in ("strong", "look"):
+        yield from (_strong if name == "strong" else _look)(ctx, state, i)
     elif name == "load":
         op = Op("load", "load", epoch=process.epoch, last=process.last, asof=process.last)
         yield _with(state, i, op)
@@ -75,14 +80,15 @@ def _start(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:
         yield from _set_after_aside(ctx, state, i)
     elif name in ("set", "set2"):
         op = Op(name, "bump", KEY)
-        yield _pending(state, i, op, -1)
+        yield _pending(ctx, state, i, op, -1)
     elif name in NAMES_OF_BUMPS or name.startswith("inv"):
-        what = NAMES_OF_BUMPS[name] if name in NAMES_OF_BUMPS else int(name[3:])
-        op = Op("inv" if name.startswith("inv") else name, "bump", what)
-        yield _pending(state, i, op, state.db + 1)
+        what = NAMES_OF_BUMPS[name] if name in NAMES_OF_BUMPS else int(name[3])
+        kind = "inv" if name.startswith("inv") else name
+        op = Op("wait" if name.endswith("w") else kind, "bump", what)
+        yield _pending(ctx, state, i, op, state.db + 1)
 
 
-def _pending(state: State, i: int, op: Op, version: int) -> State:
+def _pending(ctx: Scenario, state: State, i: int, op: Op, version: int) -> State:
     """The database commit, then the call: dead here from its first moment.
 
     Bumping a tag that no entry carries obliges nobody, so it writes no version.
@@ -92,9 +98,11 @@ def _pending(state: State, i: int, op: Op, version: int) -> State:
         version = -1
     if version >= 0:
         state = state._replace(db=version)
-    op = send(process, op._replace(version=version), "bump", state.acked)
+    op = send(process, op._replace(version=version), "bump", state)
     pending = tuple(sorted((*process.pending, op.arg)))
-    return _with(state, i, op, pending=pending, need=max(process.need, version), lease=None)
+    hard = process.hard_need if op.arg == ctx.soft else max(process.hard_need, version)
+    need = max(process.need, version)
+    return _with(state, i, op, pending=pending, need=need, hard_need=hard, lease=None)
 
 
 UNRELATED = 1
@@ -107,7 +115,20 @@ def _strong(ctx: Scenario, state: State, i: int) -> Iterator[State]:
         yield put(state, i, finish(process, sent[0], sent[0]._replace(need=need)))
     else:
         op = Op("strong", "raw", need=need)
-        yield _with(state, i, send(process, op, "raw", need))
+        yield _with(state, i, send(process, op, "raw", state))
+
+
+def _look(ctx: Scenario, state: State, i: int) -> Iterator[State]:
+    """A read of L1 when trust has run out: a sync under way is enough if it is not too old."""
+    process, need = state.procs[i], state.procs[i].need
+    sent = [op for op in process.ops if op.kind == "sync"]
+    if process.trust:
+        return
+    if sent and (sent[0].fresh or ctx.has("join_old_sync")):
+        yield put(state, i, finish(process, sent[0], sent[0]._replace(need=need)))
+    else:
+        op = Op("strong", "raw", need=need)
+        yield _with(state, i, send(process, op, "raw", state))
 
 
 def _leased(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:

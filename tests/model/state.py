@@ -30,6 +30,7 @@ class Server(NamedTuple):
     kfloor: int  # K; 0 when {ns}:k is missing
     key: int  # key clock of the one key
     value: Value | None
+    bounds: frozenset[int] = frozenset()  # B: the processes whose bounds it covers
 
 
 class Reply(NamedTuple):
@@ -45,6 +46,7 @@ class Reply(NamedTuple):
     q: int = 0  # the sequence a BUMP issued
     accepted: bool = False
     value: Value | None = None
+    bounds: frozenset[int] = frozenset()
 
 
 class Op(NamedTuple):
@@ -59,12 +61,14 @@ class Op(NamedTuple):
     version: int = -1
     need: int = -1  # ghost: oldest version the reader may get
     sent: int = 0  # ghost: newest acknowledged version at sending
+    hard_sent: int = 0  # ghost: the same, without what was invalidated softly
     fresh: bool = True  # less than a bound since sending
     old: bool = False  # ghost: began before the latest key bump
     synced: bool = False
     reply: Reply | None = None
     held: Value | None = None
     expected: Value | None = None  # what a compare-and-set may replace
+    declares: frozenset[int] = frozenset()  # whose bounds its process knows
 
 
 class Local(NamedTuple):
@@ -73,6 +77,7 @@ class Local(NamedTuple):
     version: int
     asof: int
     seen: int
+    stale: bool = False  # found to be invalidated softly; remembered, as the clock may forget
 
 
 class Process(NamedTuple):
@@ -90,7 +95,10 @@ class Process(NamedTuple):
     lease: tuple[int, int] | None = None
     ops: tuple[Op, ...] = ()
     todo: tuple[str, ...] = ()
+    me: int = 0
+    bounds: frozenset[int] = frozenset()  # whose bounds this process knows
     need: int = 0  # ghost: what a default read that begins now may not be older than
+    hard_need: int = 0  # ghost: what one that accepts stale values may not be older than
 
 
 KEY, ALL = 100, 101
@@ -102,6 +110,8 @@ class State(NamedTuple):
     faults: tuple[int, ...]
     db: int = 0
     acked: int = 0
+    hard_acked: int = 0
+    over: int = 0  # the grace of what was invalidated softly up to here is over
     snapshot: Server | None = None
     resets: int = 0
     adds: int = 0  # ghost: acknowledged ones, where only one may be
@@ -127,6 +137,9 @@ class Scenario:
     slow_wire: bool = False  # questions, too, may be served long after they were sent
     split: bool = False  # a sync reads the two clocks at different moments
     falling: bool = False  # nonces of later epochs are smaller
+    soft: int = -1  # the tag that stands for soft invalidations of tag 0
+    sliding: bool = False  # a read starts the lifetime of the value anew
+    latecomer: bool = False  # the second process has not declared its bound yet
     exclusive: bool = False  # nothing is ever removed, so one `add` at most succeeds
     mutations: frozenset[str] = frozenset()
 
@@ -146,7 +159,7 @@ class Scenario:
         epoch, none = NONCES * 2 + 32, (0,) * self.tags
         seq = self.cursors[0]
         value = Value(0, seq, epoch) if self.stored else None
-        server = Server(1, 1, epoch, seq, 1, none, 1, 0, value)
+        server = Server(1, 1, epoch, seq, 1, none, 1, 0, value, self._declared())
         procs = tuple(self._process(i, epoch, none) for i in range(len(self.todo)))
         return State(server, procs, tuple(self.faults.values()), issued=((epoch, seq),))
 
@@ -156,7 +169,14 @@ class Scenario:
         last = self.cursors[i]
         l1 = Local(0, min(self.cursors[0], last), last) if self.warm[i] else None
         todo = tuple(sorted(self.todo[i]))
-        return Process(epoch, last, 1, 1, none, 1, 0, 1, not (self.behind and i), l1, todo=todo)
+        trust = not ((self.behind or self.latecomer) and i)
+        bounds = frozenset({i})
+        if not self.has("forgets_bounds"):
+            bounds |= self._declared()
+        return Process(epoch, last, 1, 1, none, 1, 0, 1, trust, l1, todo=todo, me=i, bounds=bounds)
+
+    def _declared(self) -> frozenset[int]:
+        return frozenset({0} if self.latecomer else range(len(self.todo)))
 
 
 def put(state: State, i: int, process: Process) -> State:

@@ -33,6 +33,8 @@ from tests.torture.space import OBJECTS, name_of
 _KEPT: Final = 4000
 _HISTORY: Final = 300
 _FAULTS: Final = 8
+_RETRIED: Final = 30.0
+"""Seconds within which an invalidation that was not acknowledged has been repeated."""
 _CALM: Final = 3.0
 """Seconds after a fault in which misses are not counted as over-invalidations."""
 
@@ -101,6 +103,8 @@ class Line:
         self.everyone = Barriers()
         self.everywhere = Barriers()
         self.softly = Barriers()
+        self.soft_at = -math.inf
+        self.soft_open = 0
         self.own: dict[str, Barriers] = collections.defaultdict(Barriers)
         self.own_softly: dict[str, Barriers] = collections.defaultdict(Barriers)
         self.kept: Kept | None = None
@@ -130,9 +134,15 @@ class Line:
             self.everyone.before(late),
             self.everywhere.before(at),
             self.own[read.worker].before(at),
-            self.softly.before(late - read.grace),
-            self.own_softly[read.worker].before(at - read.grace),
+            *self._softly(read, slack),
         )
+
+    def _softly(self, read: Read, slack: float) -> list[tuple[float, str]]:
+        """A later soft invalidation begins the grace anew."""
+        anew = self.soft_open or self.soft_at > read.began - slack - read.grace
+        late = read.began - slack - read.grace
+        own = self.own_softly[read.worker].before(read.began - read.grace)
+        return [] if read.grace and anew else [self.softly.before(late), own]
 
 
 @dataclasses.dataclass
@@ -242,6 +252,7 @@ class Checker:
         self._closings[event.token] = event
         for obj in event.objects:
             self._lines[obj].closing += 1
+            self._lines[obj].soft_open += event.op.startswith("soft")
             self._lines[obj].history.append(event)
 
     def _closed(self, event: Closed) -> None:
@@ -255,6 +266,9 @@ class Checker:
             line.closing -= 1
             line.kept = None
             line.history.append(event)
+            if opened.op.startswith("soft"):
+                line.soft_open -= 1
+                line.soft_at = event.at + (_RETRIED if event.outcome != "acked" else 0.0)
             if event.outcome != "unknown":
                 acked = event.outcome == "acked"
                 line.close(

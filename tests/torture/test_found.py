@@ -208,18 +208,18 @@ def test_a_strong_caller_does_not_join_a_read_that_was_judged_before(
     writer = async_face.sync()
     reader = stack(server_url, namespace)[0].sync()
     judged, let_go = threading.Event(), threading.Event()
-    inner = reader._core.store
-    promote = inner._promote
+    inner = reader._core.store._near
+    promote = inner.promote
 
-    def hold_up(entry: object) -> None:
-        inner._promote = promote
+    def hold_up(entry: object) -> object:
+        inner.promote = promote
         judged.set()
         assert let_go.wait(DEADLINE)
-        promote(entry)
+        return promote(entry)
 
     with writer, reader:
         writer.set("k", "old", ttl=60, tags=["t"])
-        inner._promote = hold_up
+        inner.promote = hold_up
         leader = threading.Thread(
             target=contextvars.Context().run, args=(reader.get_or_set, "k", lambda: "unused")
         )

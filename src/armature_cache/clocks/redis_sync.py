@@ -190,10 +190,20 @@ class RedisSync(SharedClock):
             return
         self.check()
         self._demand()
+        began = self._time()
         await self.flush()
+        await self._join_sync(alone=strong)
+        if not strong and began - self.replica.synced_at > bound:
+            await self._join_sync(alone=True)
+
+    async def _join_sync(self, *, alone: bool) -> None:
+        """Wait for the sync under way, or for one that is sent now.
+
+        The one under way may have been sent so long ago that it is not enough for who comes now.
+        """
         scope = self._runtime.scope()
         flight = self._syncs.get(scope)
-        if strong or flight is None or flight.finished:
+        if alone or flight is None or flight.finished:
             flight = self._syncs[scope] = self._runtime.shared(self._sync)
         try:
             await flight.join()
