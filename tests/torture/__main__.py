@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 
 from tests.torture import report
@@ -26,12 +28,20 @@ def _options() -> Options:
     parser.add_argument("--pace", type=float, default=0.004, help="mean rest of a task, seconds")
     parser.add_argument("--bound", type=float, default=0.1, help="staleness bound, seconds")
     parser.add_argument("--timeout", type=float, default=0.5, help="operation timeout, seconds")
-    parser.add_argument("--faults", default="all", help=f"all, none, or some of: {', '.join(_ALL)}")
+    parser.add_argument("--faults", default="all", help=f"all, none, or some of: {'; '.join(_ALL)}")
     parser.add_argument("--no-forks", action="store_true")
-    parser.add_argument("--mutate", choices=list(MUTATIONS), default=None)
+    parser.add_argument(
+        "--mutate",
+        choices=["all", *MUTATIONS],
+        default=None,
+        help="make a mistake that must be found, with the faults and the topology that show it",
+    )
     said = parser.parse_args()
+    if said.mutate not in {None, "all"}:
+        mistake = MUTATIONS[said.mutate]
+        said.faults, said.topology = mistake.faults, mistake.topology
     faults = {"all": tuple(KINDS[said.topology]), "none": ()}.get(
-        said.faults, tuple(name.strip() for name in said.faults.split(","))
+        said.faults, tuple(name.strip() for name in said.faults.split(";"))
     )
     if unknown := set(faults) - set(KINDS[said.topology]):
         parser.error(f"unknown faults: {sorted(unknown)}")
@@ -51,9 +61,37 @@ def _options() -> Options:
     )
 
 
+def _find_all(options: Options) -> int:
+    """Make every mistake, each in a process of its own; 0 if all were found."""
+    missed = 0
+    for name in MUTATIONS:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.torture",
+            "--mutate",
+            name,
+            "--seed",
+            str(options.seed),
+            "--seconds",
+            str(options.seconds),
+            "--server",
+            options.server,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # fmt: skip
+        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 1 else {}
+        missed += not found
+        by = ", ".join(f"{rule} ({count})" for rule, count in found.get("rules", {}).items())
+        sys.stdout.write(f"{name:<20} {found.get('topology', ''):<12} {by or 'NOT FOUND'}\n")
+        sys.stdout.flush()
+    return int(missed > 0)
+
+
 def main() -> int:
     """Exit code: 0 all held, 1 violations, 2 the run could not be made."""
     options = _options()
+    if options.mutation == "all":
+        return _find_all(options)
     try:
         status = torture(options, report.live)
     except Unfinished as error:

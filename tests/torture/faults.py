@@ -7,20 +7,22 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from armature_cache import open_cache
 from armature_cache.testing import RedisServer
 from tests.torture.events import Breaking, Fault
 from tests.torture.journal import Journal
 from tests.torture.proxy import Rule
-from tests.torture.space import OBJECTS, SPACES, Truth, key_of, space_of
+from tests.torture.space import NAMESPACE, OBJECTS, SPACES, Truth, key_of, space_of
 from tests.torture.topology import Topology
 from tests.torture.wires import Wires
 
 DESTROYING: Final = {
     "restart empty",
     "restart from snapshot",
+    "restart from snapshot, a stranger first",
     "restart of all",
     "flushall",
     "evict",
@@ -122,6 +124,24 @@ class Faults:
         server = self.primary()
         server.kill()
         return self._again(server)
+
+    def restart_with_stranger(self) -> str:
+        """Before any worker notices, a process that knew nothing of the past raises the clock.
+
+        What is lost is known to one worker alone.
+        """
+        self.snapshot()
+        alone = self.rng.choice(self.pids)
+        server = self.primary()
+        with self._frozen([pid for pid in self.pids if pid != alone]):
+            time.sleep(self.rng.uniform(0.1, 0.4))
+            with self._frozen([alone]):
+                server.kill()
+                said = self._again(server)
+                stack = open_cache(self.topology.url, namespace=NAMESPACE, hints=False)
+                with stack.sync() as stranger:
+                    stranger.invalidate_tag("of nobody")
+        return said
 
     def restart_all(self) -> str:
         for server in self.topology.data:
@@ -253,12 +273,19 @@ class Faults:
     def freeze_worker(self) -> str:
         pid = self.rng.choice(self.pids)
         seconds = self.rng.choice((0.5, 3.0)) * self.bound
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with self._frozen([pid]):
             time.sleep(seconds)
-        finally:
-            os.kill(pid, signal.SIGCONT)
         return f"{pid}, {seconds:.3f} s"
+
+    @contextlib.contextmanager
+    def _frozen(self, pids: list[int]) -> Iterator[None]:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
 
 Do = Callable[[Faults], str]
@@ -266,6 +293,7 @@ Do = Callable[[Faults], str]
 EVERYWHERE: Final[dict[str, Do]] = {
     "restart empty": Faults.restart_empty,
     "restart from snapshot": Faults.restart_from_snapshot,
+    "restart from snapshot, a stranger first": Faults.restart_with_stranger,
     "snapshot": Faults.snapshot,
     "pause below the bound": Faults.pause_short,
     "pause beyond the bound": Faults.pause_beyond_bound,

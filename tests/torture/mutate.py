@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from armature_cache import leases
+from armature_cache._time import boottime as now
+from armature_cache.clocks import redis as clocks_redis
 from armature_cache.clocks.redis import RedisClock
+from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.redis_sync import RedisSync
 from armature_cache.clocks.replica import Replica
+from armature_cache.entry import Entry
 from armature_cache.redisio import scripts
 from armature_cache.redisio.aio import AsyncPort
 from armature_cache.redisio.blocking import BlockingPort
@@ -106,20 +112,112 @@ def _no_strong() -> None:
     clock.ensure, clock.read = lazy, lazily
 
 
-MUTATIONS: dict[str, Callable[[], None]] = {
-    "asof-at-write": _asof_at_write,
-    "ignore-key-clock": _ignore_key_clock,
-    "trust-forever": _trust_forever,
-    "no-run-id": _no_run_id,
-    "join-any": _join_any,
-    "no-pending": _no_pending,
-    "deaf-to-tags": _deaf_to_tags,
-    "count-twice": _count_twice,
-    "no-strong": _no_strong,
+def _merge_only_own() -> None:
+    """Take in nothing but the new sequence after an invalidation of one's own."""
+    module: Any = clocks_redis
+    read = module.read_bump
+    module.read_bump = lambda reply: read(reply)._replace(tags={}, keys={})
+
+
+def _trust_from_reply() -> None:
+    replica: Any = ServerReplica
+    merge = replica.merge
+
+    def late(self: Any, delta: Any, synced_at: float | None) -> Any:
+        return merge(self, delta, synced_at and now())
+
+    replica.merge = late
+
+
+def _join_old_sync() -> None:
+    sync: Any = RedisSync
+    join = sync._join_sync
+
+    async def once(self: Any, *, alone: bool) -> None:
+        if not alone or not self._syncs:
+            await join(self, alone=alone)
+
+    sync._join_sync = once
+
+
+def _any_node() -> None:
+    """Believe nodes of a cluster that took over from others."""
+    replica: Any = ServerReplica
+
+    class Everything(frozenset[str]):
+        __slots__ = ()
+
+        def __ge__(self, other: object) -> bool:
+            return True
+
+    replica.runs = property(lambda self: Everything(), lambda self, runs: None)
+
+
+def _swapped_by_key() -> None:
+    replica: Any = Replica
+    judge = replica.judge
+
+    def by_key(self: Any, *args: Any, swapped: bool = False, **options: Any) -> Any:
+        return judge(self, *args, **options)
+
+    replica.judge = by_key
+
+
+def _soft_is_nothing() -> None:
+    replica: Any = Replica
+    replica._soft_moments = lambda self, tags, asof: iter(())
+
+
+def _soft_is_forever() -> None:
+    entry: Any = Entry
+    entry.stale_for = lambda self, now: 0.0
+
+
+def _leases_survive() -> None:
+    library: Any = leases
+    library.withdraw = lambda replica, key: None
+
+
+def _wait_for_nobody() -> None:
+    clock: Any = RedisClock
+
+    async def settle(self: Any) -> None:
+        return None
+
+    clock.settle = settle
+
+
+class Mutation(NamedTuple):
+    """A mistake, and the faults or the topology that bring it to light, where not any do."""
+
+    make: Callable[[], None]
+    faults: str = "all"
+    topology: str = "standalone"
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "asof-at-write": Mutation(_asof_at_write),
+    "ignore-key-clock": Mutation(_ignore_key_clock),
+    "trust-forever": Mutation(_trust_forever, "lose hints; kill subscribers"),
+    "no-run-id": Mutation(_no_run_id, "restart from snapshot, a stranger first"),
+    "join-any": Mutation(_join_any),
+    "no-pending": Mutation(_no_pending),
+    "deaf-to-tags": Mutation(_deaf_to_tags),
+    "count-twice": Mutation(_count_twice, "lose replies; cut; kill connections"),
+    "no-strong": Mutation(_no_strong),
+    "merge-only-own": Mutation(_merge_only_own),
+    "trust-from-reply": Mutation(_trust_from_reply, "delay; lose hints"),
+    "join-old-sync": Mutation(_join_old_sync, "delay; lose hints"),
+    "soft-is-nothing": Mutation(_soft_is_nothing),
+    "soft-is-forever": Mutation(_soft_is_forever),
+    "leases-survive": Mutation(_leases_survive),
+    "wait-for-nobody": Mutation(_wait_for_nobody, "lose hints; delay hints"),
+    "any-node": Mutation(_any_node, "promote a replica that lags", "cluster"),
+    "swapped-by-key": Mutation(_swapped_by_key, "none", "cluster"),
 }
 
 
 def mutate(name: str | None) -> None:
     """Make one mistake in this process."""
     if name is not None:
-        MUTATIONS[name]()
+        MUTATIONS[name].make()

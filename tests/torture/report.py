@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ def figures(options: Options, status: Status) -> dict[str, Any]:
         "stale_ms_with_hints": _spread(tally.delays[True]),
         "stale_ms_without_hints": _spread(tally.delays[False]),
         "violations": status.violations,
+        "rules": dict(collections.Counter(each.rule for each in status.shown)),
     }
 
 

@@ -20,6 +20,7 @@ from tests.torture import recorder, worker
 from tests.torture.faults import Do, Faults
 from tests.torture.group_faults import KINDS
 from tests.torture.journal import Journal
+from tests.torture.mutate import mutate
 from tests.torture.recorder import Status
 from tests.torture.space import Truth
 from tests.torture.topology import Topology, open_topology
@@ -57,6 +58,7 @@ def torture(options: Options, progress: Callable[[Status, float], None]) -> Stat
     """Make one run and return what was found."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="armature-torture-")))
+        mutate(options.mutation)
         topology = stack.enter_context(open_topology(options.topology, options.server))
         wires = stack.enter_context(contextlib.closing(topology.wires(options.workers)))
         return _Run(options, topology, wires, folder, progress).run(stack)
