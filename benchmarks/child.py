@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import memory, pinger, rows_network
+from benchmarks import memory, pinger, rows_network, rows_staleness
 
 WHAT: dict[str, Callable[..., None]] = {
     "ping": pinger.ping,
     "write": rows_network.write,
+    "stale": rows_staleness.read,
+    "load": rows_staleness.load,
     "memory": memory.memory,
     "million": memory.million,
     "pauses": memory.pauses,
