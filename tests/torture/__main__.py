@@ -79,6 +79,8 @@ def _find_all(options: Options) -> int:
             options.server,
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # fmt: skip
+        if not done.stdout:
+            raise RuntimeError(f"{name} could not be run: {done.stderr[-2000:]}")
         found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 1 else {}
         missed += not found
         by = ", ".join(f"{rule} ({count})" for rule, count in found.get("rules", {}).items())

@@ -72,7 +72,7 @@ def _join_any() -> None:
 
 def _no_pending() -> None:
     replica: Any = Replica
-    replica.hold = lambda self, tags, keys: []
+    replica.hold = lambda self, tags, keys, now: []
 
 
 def _deaf_to_tags() -> None:
