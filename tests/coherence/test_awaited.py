@@ -15,7 +15,7 @@ from armature_cache import (
     TieredCache,
     TieredCacheConfig,
 )
-from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.server_replica import ServerReplica
 from tests.contract.faces import ManualTime
 
 

@@ -9,6 +9,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from tests.contract.faces import ManualTime
+
 NAMES: Final = ("", "inner")
 KEYS: Final = ("a", "b", "c", "n")
 TAGS: Final = {"a": ("t", "u"), "b": ("t",), "c": (), "n": ("u",)}
@@ -26,9 +28,15 @@ def tags_of(space: int, tags: tuple[str, ...]) -> list[str]:
 
 
 class Driver:
-    """A cache and the namespace in it. Leases stay in the context of this driver."""
+    """A cache and the namespace in it, of either face, with a time of its own.
 
-    def __init__(self, store: Any, runner: asyncio.Runner | None) -> None:
+    Leases stay in the context of this driver.
+    """
+
+    def __init__(self, cache: Any, time: ManualTime, runner: asyncio.Runner | None) -> None:
+        store = cache if runner is not None else cache.sync()
+        self.time = time
+        self.awaited = runner is not None
         self.spaces = [store, store.namespace(NAMES[1])]
         self.leases: dict[str, Any] = {}
         self.seen: list[dict[str, object]] = [{}]

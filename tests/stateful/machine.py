@@ -18,20 +18,29 @@ SPACE: Final = st.integers(0, len(NAMES) - 1)
 PICK: Final = st.integers(0, 5)
 KEY: Final = st.sampled_from(KEYS)
 VALUE: Final = st.one_of(st.integers(-3, 3), st.text(max_size=2), st.just([1, None]))
-CHANGES: Final = ("nothing", "invalidate", "delete", "set", "clear", "clear inner")
+
+
+CHANGES: Final[dict[str, tuple[str, ...]]] = {
+    "nothing": (),
+    "invalidate": ("invalidate_tag", "t"),
+    "delete": ("delete",),
+    "set": ("set",),
+    "clear": ("clear",),
+    "clear inner": ("clear",),
+}
 
 
 class CacheMachine(RuleBasedStateMachine):
     """Each rule does the same to the cache and to the model; reads must agree."""
 
     shared = False
-    awaited = False
+    faces: tuple[str, ...] = ("async",)
     ttls: tuple[float | None, ...] = (None,)
 
     def __init__(self) -> None:
         super().__init__()
         self.model = Model(shared=self.shared)
-        self.runner = asyncio.Runner() if self.awaited else None
+        self.runner = asyncio.Runner() if "async" in self.faces else None
         self.marks: list[tuple[int, Any, Moment]] = []
         self.drivers = self.open()
 
@@ -44,8 +53,14 @@ class CacheMachine(RuleBasedStateMachine):
         return {"consistency": "strong"} if self.shared else {}
 
     def driver(self, who: int) -> Driver:
-        """One of the caches."""
-        return self.drivers[who % len(self.drivers)]
+        """One of the caches, whose time the model goes by."""
+        driver = self.drivers[who % len(self.drivers)]
+        self.model.now = driver.time.now
+        return driver
+
+    def runner_of(self, number: int) -> asyncio.Runner | None:
+        """What drives a cache of the face that it has."""
+        return self.runner if self.faces[number % len(self.faces)] == "async" else None
 
     def teardown(self) -> None:
         for driver in self.drivers:
@@ -183,6 +198,13 @@ class CacheMachine(RuleBasedStateMachine):
         self.lost_leases(driver)
         self.model.invalidate(f"{NAMES[space]}/{tag}" for tag in tags)
 
+    @rule(who=WHO, space=SPACE, tag=st.sampled_from(("t", "u", "v")))
+    def soften(self, who: int, space: int, tag: str) -> None:
+        driver = self.driver(who)
+        driver(space, "invalidate_tag", tag, soft=True)
+        self.lost_leases(driver)
+        self.model.soften(f"{NAMES[space]}/{tag}")
+
     @rule(who=WHO, space=SPACE)
     def clear(self, who: int, space: int) -> None:
         driver = self.driver(who)
@@ -195,7 +217,26 @@ class CacheMachine(RuleBasedStateMachine):
 
     # -- loads -------------------------------------------------------------------------------
 
-    @rule(who=WHO, space=SPACE, key=KEY, value=VALUE, change=st.sampled_from(CHANGES), by=WHO)
+    @rule(who=WHO, space=SPACE, key=KEY, grace=st.sampled_from((3.0, 45.0)))
+    def failing_load(self, who: int, space: int, key: str, grace: float) -> None:
+        """What was invalidated softly is still something to fall back on, for a while."""
+        driver, path = self.driver(who), path_of(space, key)
+
+        def fail() -> object:
+            raise OSError
+
+        options = {"stale_for": grace, "retry_after": 0, "ttl": self.ttls[0], **self.strong()}
+        try:
+            found = driver(space, "get_or_set", key, fail, tags=TAGS[key], **options)
+        except OSError:
+            found = "failed"
+        item = self.model.alive(path)
+        if item is not None:
+            assert found == item.value
+        else:
+            assert found in self.model.fallbacks(path, grace, "failed")
+
+    @rule(who=WHO, space=SPACE, key=KEY, value=VALUE, change=st.sampled_from(list(CHANGES)), by=WHO)
     def get_or_set(  # noqa: PLR0917 - hypothesis fills them in
         self, who: int, space: int, key: str, value: object, change: str, by: int
     ) -> None:
@@ -206,7 +247,8 @@ class CacheMachine(RuleBasedStateMachine):
 
         def meanwhile() -> Any:
             loaded.append(True)
-            return _change(other.spaces[space], other.spaces[0], key, change)
+            inside = driver is other or (driver.awaited and other.awaited)
+            return _change(other, space, key, change, inside=inside)
 
         load = driver.loader(value, meanwhile)
         options = {"tags": TAGS[key], "ttl": ttl, **self.strong()}
@@ -217,7 +259,7 @@ class CacheMachine(RuleBasedStateMachine):
             return
         assert found == value
         self._changed(space, key, change)
-        if driver is other and not self.awaited:
+        if driver is other and not driver.awaited:
             self._withdrawn(driver, path, change)
         self.model.fill(path, value, tags_of(space, TAGS[key]), self.model.end(ttl), moment)
 
@@ -245,19 +287,18 @@ class CacheMachine(RuleBasedStateMachine):
                 pass
 
 
-def _change(store: Any, root: Any, key: str, change: str) -> Any:
-    match change:
-        case "invalidate":
-            return store.invalidate_tag("t")
-        case "delete":
-            return store.delete(key)
-        case "set":
-            return store.set(key, "meanwhile", tags=TAGS[key], ttl=None, as_of=None)
-        case "clear":
-            return root.clear()
-        case "clear inner":
-            return root.namespace(NAMES[1]).clear()
-    return None
+def _change(other: Driver, space: int, key: str, change: str, *, inside: bool) -> Any:
+    """What happens during a load; `inside` means on the loop or in the context of that driver."""
+    if change == "nothing":
+        return None
+    name, *arguments = CHANGES[change]
+    where = {"clear": 0, "clear inner": 1}.get(change, space)
+    if name in {"delete", "set"}:
+        arguments = [key, "meanwhile"][: 1 + (name == "set")]
+    options = {"tags": TAGS[key], "ttl": None, "as_of": None} if name == "set" else {}
+    if inside:
+        return getattr(other.spaces[where], name)(*arguments, **options)
+    return other(where, name, *arguments, **options)
 
 
 def _by_tag(model: Model, space: int, alive: list[str]) -> dict[str, list[str]]:

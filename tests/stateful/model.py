@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 LEASE_LIFE: Final = 30.0
 MAX_LOAD_TIME: Final = 60.0
+_NEVER_HERE: Final = 1e12
+"""On a server entries live by the time of the server, which no test waits for."""
 
 
 class Moment(NamedTuple):
@@ -49,13 +51,36 @@ class Model:
         self.items: dict[str, Item] = {}
         self._keys: dict[str, int] = {}
         self._tags: dict[str, int] = {}
+        self._soft: dict[str, list[tuple[int, float]]] = {}
 
     def moment(self) -> Moment:
         """What is known now."""
         return Moment(self.epoch, self.n, self.now)
 
     def alive(self, path: str) -> Item | None:
-        """The valid entry."""
+        """The valid entry that is not stale."""
+        item = self.valid(path)
+        return None if item is None or self._softened(item) else item
+
+    def _softened(self, item: Item) -> list[float]:
+        """When tags of an entry were invalidated softly since it was stored."""
+        return [at for tag in item.tags for n, at in self._soft.get(tag, ()) if n > item.n]
+
+    def fallbacks(self, path: str, grace: float, nothing: object) -> list[object]:
+        """What a load that fails may be answered with, when there is nothing fresh.
+
+        The grace begins with the latest soft invalidation, unless the entry was seen stale before.
+        """
+        item = self.valid(path)
+        moments = self._softened(item) if item is not None else []
+        if item is None or not moments or (not self.shared and self.now - max(moments) > grace):
+            return [nothing]
+        if self.shared or self.now - min(moments) <= grace:
+            return [item.value] if not self.shared else [item.value, nothing]
+        return [item.value, nothing]
+
+    def valid(self, path: str) -> Item | None:
+        """The entry, unless something has made it invalid."""
         item = self.items.get(path)
         if item is None or item.epoch != self.epoch or self.now >= item.dead_at:
             return None
@@ -68,7 +93,11 @@ class Model:
 
     def end(self, ttl: float | None) -> float:
         """When an entry dies that is stored now."""
-        return math.inf if ttl is None else self.now + ttl
+        return math.inf if ttl is None else self.now + (_NEVER_HERE if self.shared else ttl)
+
+    def _newest(self, tag: str) -> int:
+        """The last invalidation of a tag, hard or soft."""
+        return max(self._tags.get(tag, 0), *(n for n, _ in self._soft.get(tag, [(0, 0.0)])))
 
     # -- changes -----------------------------------------------------------------------------
 
@@ -109,7 +138,7 @@ class Model:
         """Store a value after a miss, if nothing has happened to its key and tags since."""
         tags = list(tags)
         item = self.items.get(path)
-        newest = max((self._tags.get(tag, 0) for tag in tags), default=0)
+        newest = max((self._newest(tag) for tag in tags), default=0)
         newest = max(newest, self._keys.get(path, 0))
         if item is not None and self.now < item.dead_at and item.epoch == self.epoch:
             newest = max(newest, item.n)
@@ -129,6 +158,11 @@ class Model:
         """Everything with one of these tags is dead."""
         self.n += 1
         self._tags.update(dict.fromkeys(tags, self.n))
+
+    def soften(self, tag: str) -> None:
+        """Everything with this tag is stale from now on."""
+        self.n += 1
+        self._soft.setdefault(tag, []).append((self.n, self.now))
 
     def clear(self) -> None:
         """Everything is dead."""

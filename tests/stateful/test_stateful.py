@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -11,14 +10,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
-from armature_cache import CacheConfig, InMemoryCache, RedisCache, TaggedCache, TieredCache
+from armature_cache import (
+    CacheConfig,
+    InMemoryCache,
+    RedisCache,
+    TaggedCache,
+    TieredCache,
+    TieredCacheConfig,
+)
 from armature_cache.clocks.server_replica import ServerReplica
-from armature_cache.testing import RedisServer
+from armature_cache.testing import ClusterServers, RedisServer
 from tests.contract.faces import ManualTime
 from tests.stateful.drivers import KEYS, Driver, path_of
 from tests.stateful.machine import KEY, SPACE, WHO, CacheMachine
 
 pytestmark = pytest.mark.slow
+BOUND = 10.0
 
 
 class InMemory(CacheMachine):
@@ -27,39 +34,48 @@ class InMemory(CacheMachine):
     ttls = (None, 0.5, 5.0, 40.0)
 
     def open(self) -> list[Driver]:
-        self.time = ManualTime()
-        cache: Any = TaggedCache(InMemoryCache(time=self.time))
-        return [Driver(cache if self.awaited else cache.sync(), self.runner)]
+        time = ManualTime()
+        return [Driver(TaggedCache(InMemoryCache(time=time)), time, self.runner_of(0))]
 
     @rule(seconds=st.sampled_from((0.1, 0.5, 4.9, 31.0, 61.0)))
     def wait(self, seconds: float) -> None:
-        self.time.now += seconds
-        self.model.now = self.time.now
+        self.drivers[0].time.now += seconds
 
 
 class TwoReplicas(CacheMachine):
-    """Two processes' worth of caches over one server.
+    """Two processes' worth of caches over one server, each with a time that stands still.
 
-    The bound is so long that nothing syncs by itself: a bounded read may return whatever was
-    current since its cache's last contact, and a strong one only what is current now.
+    Nothing syncs by itself: a bounded read may return whatever was current since its cache's last
+    contact, until its time jumps beyond the bound; a strong one only what is current now.
     """
 
     shared = True
-    ttls = (None, 600.0)
-    server: RedisServer
+    ttls = (None, 6000.0)
+    url: str
 
     def open(self) -> list[Driver]:
         namespace = uuid.uuid4().hex
         config = CacheConfig.redis(
-            self.server.url, namespace=namespace, hints=False, staleness_bound=3600
+            self.url, namespace=namespace, hints=False, staleness_bound=BOUND
         )
-        return [self._one(config) for _ in range(2)]
+        return [self._one(config, number) for number in range(2)]
 
-    def _one(self, config: CacheConfig) -> Driver:
+    def _one(self, config: CacheConfig, number: int) -> Driver:
+        time = ManualTime()
+        tiers = TieredCacheConfig(staleness_bound=BOUND)
         own = mock.Mock(side_effect=lambda _: ServerReplica())
         with mock.patch("armature_cache.stores.redis.replica_of", own):
-            cache: Any = TaggedCache(TieredCache(InMemoryCache(), RedisCache(config)))
-        return Driver(cache if self.awaited else cache.sync(), self.runner)
+            far = RedisCache(config, time=time)
+        cache = TaggedCache(TieredCache(InMemoryCache(time=time), far, tiers))
+        return Driver(cache, time, self.runner_of(number))
+
+    @rule(who=WHO, seconds=st.sampled_from((1.0, BOUND + 1, 31.0, 61.0)))
+    def jump(self, who: int, seconds: float) -> None:
+        """Time goes by for one of the two, as after a suspend."""
+        driver = self.driver(who)
+        driver.time.now += seconds
+        if seconds > BOUND:
+            driver.seen = []
 
     def _values(self) -> dict[str, object]:
         alive = {path: self.model.alive(path) for path in self.model.items}
@@ -91,17 +107,32 @@ class TwoReplicas(CacheMachine):
         driver.seen = []
 
 
-@pytest.mark.parametrize("awaited", [True, False], ids=["async", "sync"])
-def test_one_cache_in_memory(awaited: bool) -> None:
-    machine = type("Machine", (InMemory,), {"awaited": awaited})
+@pytest.mark.parametrize("face", ["async", "sync"])
+def test_one_cache_in_memory(face: str) -> None:
+    machine = type("Machine", (InMemory,), {"faces": (face,)})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
     )
 
 
-@pytest.mark.parametrize("awaited", [True, False], ids=["async", "sync"])
-def test_two_replicas_over_a_server(server: RedisServer, awaited: bool) -> None:
-    machine = type("Machine", (TwoReplicas,), {"awaited": awaited, "server": server})
+FACES = pytest.mark.parametrize(
+    "faces", [("async", "async"), ("sync", "sync"), ("async", "sync")], ids=" and ".join
+)
+
+
+@FACES
+def test_two_replicas_over_a_server(server: RedisServer, faces: tuple[str, str]) -> None:
+    run_two_replicas(server.url, faces)
+
+
+@pytest.mark.faults
+@FACES
+def test_two_replicas_over_a_cluster(cluster: ClusterServers, faces: tuple[str, str]) -> None:
+    run_two_replicas(cluster.url, faces)
+
+
+def run_two_replicas(url: str, faces: tuple[str, str]) -> None:
+    machine = type("Machine", (TwoReplicas,), {"faces": faces, "url": url})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -9,7 +9,7 @@ from armature_cache import leases
 from armature_cache._time import boottime as now
 from armature_cache.clocks import redis as clocks_redis
 from armature_cache.clocks.redis import RedisClock
-from armature_cache.clocks.redis_replica import ServerReplica
+from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.clocks.redis_sync import RedisSync
 from armature_cache.clocks.replica import Replica
 from armature_cache.entry import Entry
