@@ -39,7 +39,8 @@ def _options() -> Options:
     said = parser.parse_args()
     if said.mutate not in {None, "all"}:
         mistake = MUTATIONS[said.mutate]
-        said.faults, said.topology = mistake.faults, mistake.topology
+        said.topology = mistake.topology
+        said.faults = mistake.faults if said.faults == "all" else said.faults
     faults = {"all": tuple(KINDS[said.topology]), "none": ()}.get(
         said.faults, tuple(name.strip() for name in said.faults.split(";"))
     )

@@ -11,6 +11,9 @@ from tests.torture.faults import EVERYWHERE, Do, Faults
 from tests.torture.space import OBJECTS, key_of
 from tests.torture.topology import Topology
 
+_RECONNECTED: Final = 1.5
+"""Seconds until replicas whose connections were cut follow again."""
+
 
 def _replace(faults: Faults, *, kill: bool) -> str:
     topology = faults.topology
@@ -47,17 +50,20 @@ def _freeze_until_replaced(faults: Faults) -> str:
 
 
 def _promote_lagging(faults: Faults) -> str:
-    """A replica misses the last moments of a primary, and takes over from it."""
+    """A replica misses the last moments of a primary, and takes over from it.
+
+    Those that missed nothing die with the primary.
+    """
     topology = faults.topology
     old = faults.primary()
-    replicas = topology.replicas_of(old)
-    for replica in replicas:
-        replica.pause()
-    seconds = faults.rng.uniform(0.1, 0.6)
+    lagging, *others = topology.replicas_of(old)
+    lagging.pause()
+    old.command("CLIENT", "KILL", "TYPE", "replica")  # or it would hear the rest from the wire
+    seconds = faults.rng.uniform(0.1, 0.6) + (_RECONNECTED if others else 0.0)
     time.sleep(seconds)
-    old.kill()
-    for replica in replicas:
-        replica.resume()
+    for server in (old, *others):
+        server.kill()
+    lagging.resume()
     _wait_replaced(topology, old)
     topology.heal()
     return f"port {old.port}, {seconds:.3f} s behind"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from armature_cache import leases
 from armature_cache._time import boottime as now
 from armature_cache.clocks import redis as clocks_redis
 from armature_cache.clocks.redis import RedisClock
@@ -70,9 +69,11 @@ def _join_any() -> None:
     passenger.may_join = passenger.may_have = lambda self, flight: True
 
 
-def _no_pending() -> None:
-    replica: Any = Replica
+def _forget_failures() -> None:
+    """Neither dead here at once, nor sent again."""
+    replica: Any = ServerReplica
     replica.hold = lambda self, tags, keys, now: []
+    replica.owe = lambda self, job: None
 
 
 def _deaf_to_tags() -> None:
@@ -140,19 +141,6 @@ def _join_old_sync() -> None:
     sync._join_sync = once
 
 
-def _any_node() -> None:
-    """Believe nodes of a cluster that took over from others."""
-    replica: Any = ServerReplica
-
-    class Everything(frozenset[str]):
-        __slots__ = ()
-
-        def __ge__(self, other: object) -> bool:
-            return True
-
-    replica.runs = property(lambda self: Everything(), lambda self, runs: None)
-
-
 def _swapped_by_key() -> None:
     replica: Any = Replica
     judge = replica.judge
@@ -171,11 +159,6 @@ def _soft_is_nothing() -> None:
 def _soft_is_forever() -> None:
     entry: Any = Entry
     entry.stale_for = lambda self, now: 0.0
-
-
-def _leases_survive() -> None:
-    library: Any = leases
-    library.withdraw = lambda replica, key: None
 
 
 def _wait_for_nobody() -> None:
@@ -201,18 +184,16 @@ MUTATIONS: dict[str, Mutation] = {
     "trust-forever": Mutation(_trust_forever, "lose hints; kill subscribers"),
     "no-run-id": Mutation(_no_run_id, "restart from snapshot, a stranger first"),
     "join-any": Mutation(_join_any),
-    "no-pending": Mutation(_no_pending),
+    "forget-failures": Mutation(_forget_failures, "partition; lose replies"),
     "deaf-to-tags": Mutation(_deaf_to_tags),
     "count-twice": Mutation(_count_twice, "lose replies; cut; kill connections"),
     "no-strong": Mutation(_no_strong),
     "merge-only-own": Mutation(_merge_only_own),
-    "trust-from-reply": Mutation(_trust_from_reply, "delay; lose hints"),
-    "join-old-sync": Mutation(_join_old_sync, "delay; lose hints"),
+    "trust-from-reply": Mutation(_trust_from_reply, "delay"),
+    "join-old-sync": Mutation(_join_old_sync, "delay"),
     "soft-is-nothing": Mutation(_soft_is_nothing),
     "soft-is-forever": Mutation(_soft_is_forever),
-    "leases-survive": Mutation(_leases_survive),
     "wait-for-nobody": Mutation(_wait_for_nobody, "lose hints; delay hints"),
-    "any-node": Mutation(_any_node, "promote a replica that lags", "cluster"),
     "swapped-by-key": Mutation(_swapped_by_key, "none", "cluster"),
 }
 

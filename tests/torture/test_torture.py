@@ -1,0 +1,33 @@
+"""A short run of the torture, and one that must find a mistake: `make torture` is the long one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+
+def torture(*words: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, figures and everything that was said."""
+    command = [sys.executable, "-m", "tests.torture", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr
+
+
+def test_nothing_old_is_served_and_nothing_is_lost() -> None:
+    code, found, said = torture("--seconds", "20")
+    assert (code, found["violations"]) == (0, 0), said
+    assert found["hits_checked"] > 500
+    assert found["faults"] > 5
+    assert found["stale_ms_without_hints"]["n"] > 0
+
+
+def test_a_mistake_is_found() -> None:
+    code, found, said = torture("--seconds", "8", "--mutate", "deaf-to-tags", "--faults", "none")
+    assert (code, set(found["rules"])) == (1, {"stale bounded read", "stale strong read"}), said
