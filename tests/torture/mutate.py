@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from armature_cache._time import boottime as now
 from armature_cache.clocks import redis as clocks_redis
 from armature_cache.clocks.redis import RedisClock
-from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.clocks.redis_sync import RedisSync
 from armature_cache.clocks.replica import Replica
+from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.entry import Entry
 from armature_cache.redisio import scripts
 from armature_cache.redisio.aio import AsyncPort
