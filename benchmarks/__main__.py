@@ -13,6 +13,7 @@ from benchmarks import (
     machine,
     page,
     report,
+    rows_codecs,
     rows_decorated,
     rows_l1,
     rows_l2,
@@ -28,7 +29,7 @@ from benchmarks.resilience import rows_expiry, rows_ladder, rows_outage
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench-results"
 _ = (rows_l1, rows_decorated, rows_l2, rows_tags, rows_network, rows_memory)  # they register
-_ = (*_, rows_expiry, rows_ladder, rows_outage, rows_staleness)
+_ = (*_, rows_expiry, rows_ladder, rows_outage, rows_staleness, rows_codecs)
 
 
 def parse() -> argparse.Namespace:

@@ -20,6 +20,7 @@ from armature_cache import envelope
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._runtime.ready import run_ready
 from armature_cache.address import mask_url, parse_address
+from armature_cache.codecs.base import Codec
 from armature_cache.codecs.compression import Lz4, Zstd
 from armature_cache.codecs.json import JsonCodec
 from armature_cache.codecs.keyring import KeyRing
@@ -128,7 +129,7 @@ _JSON: Final = JsonCodec()
 
 # -- seals -----------------------------------------------------------------------------------
 
-SEALS: Final = {
+SEALS: Final[dict[str, Codec | SealedCodec]] = {
     "plain": MessagePackCodec(),
     "packed": SealedCodec(compress="zstd", reads=["lz4"]),
     "signed": SealedCodec(sign=KEYS, compress="lz4"),
@@ -227,8 +228,7 @@ def templates(data: bytes) -> None:
         texts: dict[str, set[tuple[str, ...]]] = {}
         for one, other in calls:
             user = _User(other, one)
-            plain = {"a": one, "user": other}
-            arguments: dict[str, object] = {"a": one, "user": user} if "." in source else plain
+            arguments: dict[str, object] = {"a": one, "user": user if "." in source else other}
             try:
                 text = template.fill(arguments)
             except CacheKeyError:

@@ -250,6 +250,7 @@ BAD_URLS: dict[str, tuple[Any, str]] = {
     "unknown option": ("redis://localhost?timeout=5", "unknown url option 'timeout'; known are"),
     "pool option": ("redis://localhost?max_connections=5", "arguments of CacheConfig.redis"),
     "no socket": ("unix://", "names a socket"),
+    "a socket on a host": ("unix://host/run/redis.sock", "names a socket"),
 }
 
 
@@ -268,6 +269,8 @@ def test_a_bad_url(url: Any, advice: str):
     [
         f"http://me:{QUOTED}@localhost",
         f"redis://me:{QUOTED}@localhost:0",
+        f"me:{QUOTED}@redis://localhost",
+        f"unix://me:{QUOTED}/more@/run/redis.sock",
         f"redis://me:{QUOTED}@localhost:x",
         f"redis://me:{QUOTED}@localhost/x",
         f"redis://:{QUOTED}@localhost?bogus=1",
