@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from armature_cache import KeyRing, SealedCodec, envelope
-from armature_cache.envelope import Flag
+from armature_cache._runtime.blocking import BLOCKING
+from armature_cache._runtime.ready import run_ready
+from armature_cache.envelope import Envelope, Flag
+from armature_cache.stores.sealing import Addressed, Sealing
 from tests.sealing.vault import FOREIGN, GONE, KEYS, NEW, OLD, TEXT, Vault, undecodable
 
 SEALS: dict[str, dict[str, Any]] = {
@@ -208,6 +211,27 @@ async def test_a_new_lifetime_is_sealed_anew(vault: Vault):
     assert await cache.get("k") == TEXT
     assert await cache.get_tags_for_key("k") == ["a", "b"]
     assert undecodable(cache) == 0
+
+
+@each_seal
+async def test_an_entry_is_not_revived_after_its_end(vault: Vault, seal: dict[str, Any]):
+    """The server drops it in time; who can write to the server can bring it back."""
+    codec = SealedCodec(**seal)
+    cache = vault.open(codec)
+    await cache.set("k", "value", ttl=60)
+    stored = vault.stored("k")
+    store = Sealing(codec, namespace=vault.namespace, limit=10_000, runtime=BLOCKING)
+    for late, expected in ((-1000, "value"), (3000, "value"), (10_000, GONE), (10**9, GONE)):
+        dead_at = int(vault.client.time()[0]) * 1000 - late
+        payload = codec.codec.encode("value").payload
+        old = Envelope(
+            stored.asof, stored.epoch, codec=codec.codec.code, created=dead_at - 60_000,
+            fresh_until=dead_at, dead_at=dead_at, payload=payload,
+        )  # fmt: skip
+        (closed,) = run_ready(store.close([Addressed("k", old)]))
+        vault.plant("k", closed.stamped(*stored.stamp[::-1]))
+        assert await cache.get("k", GONE) == expected, late
+    assert undecodable(cache) == 2
 
 
 async def test_an_older_value_of_the_same_key_is_dead_once_it_was_replaced(vault: Vault):

@@ -122,6 +122,21 @@ async def test_so_does_each_who_loads_and_who_waits_for_a_load(make: Maker):
         got["list"].append(number)
 
     await cache.together([lambda number=number: want(number) for number in (1, 2, 3, 0)])  # type: ignore[misc]
+    await cache.delete("k")
+    gate = cache.gate()
+
+    async def slow_many(keys: list[str]) -> dict[str, Any]:
+        await gate.passed()
+        return dict.fromkeys(keys, source)
+
+    async def want_many(number: int) -> None:
+        if number == 0:
+            gate.open()
+        found = await cache.get_or_set_many(["k", "m"], cache.loader(slow_many))
+        assert found == {"k": fresh(), "m": fresh()}
+        found["k"]["list"].append(number)
+
+    await cache.together([lambda number=number: want_many(number) for number in (1, 2, 0)])  # type: ignore[misc]
     refreshed = await cache.refresh("k", cache.loader(load))
     assert refreshed == fresh()
     refreshed.clear()

@@ -79,10 +79,17 @@ def leaf_form(value: object) -> object:
         return float.__float__(value)
     if isinstance(value, bytes):
         return bytes(memoryview(value))
+    return _pydantic_leaf(value)
+
+
+def _pydantic_leaf(value: object) -> object:
     core = sys.modules.get("pydantic_core")
-    if core is not None and type(value).__module__.startswith(_PYDANTIC_LEAVES):
+    if core is None or not type(value).__module__.startswith(_PYDANTIC_LEAVES):
+        return None
+    try:
         return cast("object", core.to_jsonable_python(value))
-    return None
+    except core.PydanticSerializationError:
+        return None
 
 
 def enc_hook(value: object) -> object:

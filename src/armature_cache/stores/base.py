@@ -218,7 +218,7 @@ class CacheStore(BulkMethods):
         if leases.held():
             for key in values:
                 leases.withdraw(self.clock.replica, self.path + key)
-        return {key: cast("T", values[key]) for key in asked if key in values}
+        return {key: self._own(cast("T", values[key])) for key in asked if key in values}
 
     def _tags_by(
         self, tags: Callable[[str], str | Iterable[str]]

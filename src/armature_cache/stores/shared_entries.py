@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from armature_cache.stores.shared_writes import SharedWrites
 
 _LEAST_LEFT: Final = 0.001
+_CLOCK_ERROR: Final = 5000
+"""Milliseconds by which this process may be wrong about the server's time."""
 PAGE: Final = 500
 """Entries that are looked at together at the most."""
 
@@ -107,7 +109,7 @@ class SharedEntries(CacheStore):
         items = [Addressed(entry.key, parsed) for entry, parsed in judged]
         opened = []
         for (entry, parsed), payload in zip(judged, await self._sealing.open(items), strict=True):
-            if payload is None:
+            if payload is None or self._is_revived(parsed):
                 self.counters.undecodable += 1
             else:
                 entry.weight = len(payload)
@@ -183,6 +185,11 @@ class SharedEntries(CacheStore):
         )
         self._replica.soften(entry)
         return entry
+
+    def _is_revived(self, parsed: Envelope) -> bool:
+        """Whether the server has an entry that it should have dropped, and that matters here."""
+        ends = parsed.dead_at + _CLOCK_ERROR
+        return self._sealing.protected and not parsed.sliding and ends < self._now()
 
     def _decode(self, entry: Entry, parsed: Envelope, payload: Payload, want: object) -> bool:
         """Put the decoded value into the entry; False, and counted, if that cannot be done."""
