@@ -203,6 +203,17 @@ def test_a_bomb_never_takes_more_than_the_limit(bomb: str):
     assert peak < 1.1 * MIB
 
 
+def test_lz4_takes_nothing_for_more_than_its_best_ratio():
+    tracemalloc.start()
+    try:
+        with pytest.raises(UndecodablePayload):
+            Lz4().decompress((32 * MIB).to_bytes(4, "little") + b"x" * 100, 64 * MIB)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
 async def test_a_planted_bomb_is_a_miss(vault: Vault, bomb: str):
     kind, packed = BOMBS[bomb]
