@@ -8,8 +8,18 @@ import random
 import time
 from typing import Any
 
-from armature_cache import CacheConfig, InMemoryCache, KeyRing, RedisCache, SealedCodec
+from armature_cache import (
+    CacheConfig,
+    InMemoryCache,
+    KeyRing,
+    MessagePackCodec,
+    RedisCache,
+    SealedCodec,
+)
 from armature_cache._runtime.blocking import BLOCKING
+from armature_cache._runtime.ready import run_ready
+from armature_cache.envelope import Envelope
+from armature_cache.stores.sealing import Addressed, Sealing
 from benchmarks.bench import Bench
 from benchmarks.harness import OURS, Case, Figure, Result, Target, row
 
@@ -83,6 +93,52 @@ def _sets(store: RedisCache, value: Any) -> Case:
 
 def _gets(store: RedisCache) -> Case:
     return lambda: store.get("k")
+
+
+@row("seals")
+async def seals(bench: Bench) -> list[Result]:
+    """Encoding and closing an envelope, parsing, opening and decoding it: no server, no loop."""
+    if not all(map(bench.has, ("zstandard", "lz4", "cryptography"))):
+        return []
+    results = []
+    for title, (size, _) in SIZES.items():
+        value = records(size)
+        sides = {name: _sides(codec, value) for name, codec in SEALS.items()}
+        for at, what in enumerate(("write", "read")):
+            cases = {name: both[at] for name, both in sides.items()}
+            figures = await bench.compare(cases, 1, seconds=0.05, rounds=9)
+            name = f"seals-{what}-{title.replace(' ', '')}"
+            subjects = [each for each in SEALS if each != UNSEALED]
+            targets = [Target("factor", 3, UNSEALED, subject=each) for each in subjects]
+            remark = "" if results else "What the client does by itself, best of rounds."
+            results.append(
+                Result(name, f"{what} of {title} without a server", "ns", figures, targets, remark)
+            )
+    return results
+
+
+def _sides(codec: Any, value: Any) -> tuple[Case, Case]:
+    store = Sealing(codec or MessagePackCodec(), namespace="ns", limit=LARGE, runtime=BLOCKING)
+
+    def write() -> bytes:
+        payload, type_id = store.codec.encode(value)
+        made = Envelope(0, 0, codec=store.codec.code, type_id=type_id, payload=payload)
+        (closed,) = run_ready(store.close([Addressed("k", made)]))
+        return closed.stamped(1, 2)
+
+    raw = write()
+
+    def read() -> None:
+        (parsed,) = run_ready(store.parse(["k"], [raw]))
+        assert parsed is not None
+        (payload,) = run_ready(store.open([Addressed("k", parsed)]))
+        assert payload is not None
+        store.codec.decode(payload, parsed.type_id)
+
+    def write_only() -> None:
+        write()
+
+    return write_only, read
 
 
 @row("stall")

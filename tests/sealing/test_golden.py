@@ -116,6 +116,27 @@ def test_heads_alone_tell_all_but_the_payload():
             assert getattr(head, field) == getattr(whole, field)
 
 
+CONTRADICTIONS = [
+    {"key_id": 1},
+    {"compression": 1},
+    {"flags": Flag.COMPRESSED},
+    {"flags": Flag.SIGNED, "seal": bytes(32)},
+    {"flags": Flag.ENCRYPTED, "seal": bytes(28)},
+    {"flags": Flag.SIGNED | Flag.ENCRYPTED, "key_id": 1, "seal": bytes(60)},
+    {"flags": Flag.SIGNED | Flag.COUNTER, "key_id": 1, "seal": bytes(32)},
+    {"flags": Flag.COMPRESSED | Flag.TOMBSTONE, "compression": 1},
+    {"flags": Flag.SIGNED, "key_id": 1, "seal": bytes(31)},
+    {"flags": 128},
+]
+
+
+@pytest.mark.parametrize("parts", CONTRADICTIONS, ids=range(len(CONTRADICTIONS)))
+def test_what_contradicts_itself_is_a_miss(parts: dict[str, Any]):
+    raw = envelope.build("k", Envelope(1, 2, **parts))
+    assert envelope.parse("k", raw) is None
+    assert envelope.parse_head(raw) is None or len(parts.get("seal", b"")) == 31
+
+
 # -- laws ------------------------------------------------------------------------------------
 
 NUMBERS = st.integers(0, 2**64 - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
 from armature_cache.errors import ConfigError
@@ -66,6 +66,9 @@ class KeyRing:
             except (binascii.Error, ValueError):
                 raise _wrong(f"cannot read secret {int(number)}: it is not base64") from None
         return cls(secrets, active=next(iter(secrets)))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._roots)
 
     def __contains__(self, number: int) -> bool:
         return number in self._roots

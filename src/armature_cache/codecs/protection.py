@@ -80,7 +80,9 @@ class Encryption:
 
     def _print(self, place: bytes, payload: bytes | memoryview) -> bytes:
         key = self.keys.derived(self.keys.active, b"print")
-        return _digest(key, _bound(place, b""), payload)[:_PRINT]
+        print_ = hmac.new(key, _bound(place, b""), "sha256")
+        print_.update(payload)
+        return print_.digest()[:_PRINT]
 
     def open(
         self,
@@ -107,12 +109,21 @@ class Signature:
 
     def __init__(self, keys: KeyRing) -> None:
         self.keys = _checked(keys, "sign")
+        self._begun = {
+            number: hmac.new(keys.derived(number, b"hmac-sha-256"), digestmod="sha256")
+            for number in keys
+        }
 
     def close(
         self, place: bytes, facts: bytes, payload: bytes | memoryview, *, comparable: bool
     ) -> tuple[bytes, bytes | memoryview]:
-        key = self.keys.derived(self.keys.active, b"hmac-sha-256")
-        return _digest(key, _bound(place, facts), payload), payload
+        return self._digest(self.keys.active, _bound(place, facts), payload), payload
+
+    def _digest(self, number: int, start: bytes, payload: bytes | memoryview) -> bytes:
+        digest = self._begun[number].copy()
+        digest.update(start)
+        digest.update(payload)
+        return digest.digest()
 
     def open(
         self,
@@ -124,8 +135,8 @@ class Signature:
     ) -> bytes | memoryview:
         if number not in self.keys:
             raise UndecodablePayload("not signed with a key of this process")
-        key = self.keys.derived(number, b"hmac-sha-256")
-        if not hmac.compare_digest(_digest(key, _bound(place, facts), stored), bytes(seal)):
+        expected = self._digest(number, _bound(place, facts), stored)
+        if not hmac.compare_digest(expected, bytes(seal)):
             raise UndecodablePayload("its signature is wrong")
         return stored
 
@@ -138,12 +149,6 @@ def _checked(keys: KeyRing, field: str) -> KeyRing:
 
 def _bound(place: bytes, facts: bytes) -> bytes:
     return len(place).to_bytes(_LENGTH, "big") + place + facts
-
-
-def _digest(key: bytes, start: bytes, payload: bytes | memoryview) -> bytes:
-    digest = hmac.new(key, start, "sha256")
-    digest.update(payload)
-    return digest.digest()
 
 
 def _imported() -> tuple[Callable[[bytes], AESGCM], type[Exception]]:
