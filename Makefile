@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check lint bench bench-traces fuzz docs clean
+.PHONY: help demo test torture check lint bench bench-traces bench-scale bench-leaks fuzz docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +39,12 @@ bench: $(BENCH_READY) ## Measure beside peers (ONLY=row, TRACE=path and ARGS=--q
 
 bench-traces: $(BENCH_READY) ## Hit ratios of policies (TRACE=path; else synthetic traces)
 	@$(BENCH)/python -m benchmarks.traces $(if $(TRACE),"$(TRACE)",--synthetic) $(ARGS)
+
+bench-scale: $(BENCH_READY) ## Cost as entries, tags, processes, values and nodes grow (ONLY=name, ARGS=--quick)
+	@$(BENCH)/python -m benchmarks.scale $(ONLY) $(ARGS)
+
+bench-leaks: $(BENCH_READY) ## Ten minutes in which everything changes, and nothing may grow (MINUTES=n)
+	@$(BENCH)/python -m benchmarks.leaks --minutes $(or $(MINUTES),10)
 
 fuzz: $(FUZZ_READY) ## Fuzz stored bytes, URLs and templates (SECONDS=n and TARGET=name are optional)
 	@$(FUZZ)/python -m fuzz $(TARGET) --seconds $(if $(SECONDS),$(SECONDS),60)

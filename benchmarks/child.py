@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import memory, pinger, rows_network, rows_staleness
+from benchmarks.scale import sweeps_servers
 
 WHAT: dict[str, Callable[..., None]] = {
+    "l1": sweeps_servers.read_l1,
     "ping": pinger.ping,
     "write": rows_network.write,
     "stale": rows_staleness.read,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from armature_cache._runtime.base import Overdue
 from armature_cache._runtime.offloading import run_elsewhere
+from armature_cache._runtime.ready import run_ready
 from armature_cache.errors import LoadCancelled
 
 T = TypeVar("T")
@@ -181,3 +182,29 @@ def extend(limit: asyncio.Timeout, seconds: float) -> None:
 def running_loop() -> Loop:
     """The running event loop."""
     return asyncio.get_running_loop()
+
+
+class LoopEnd:
+    """Calls `close` once, as the running loop ends; or before, when told to or dropped.
+
+    A loop that ends in order (`asyncio.run` and all that do as it does) finishes its asynchronous
+    generators while it can still close connections: what it would leave open, nobody can close
+    after.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+        self._held = _hold(close)
+        run_ready(anext(self._held))
+
+    async def now(self) -> None:
+        """Do not wait for the end of the loop."""
+        await self._held.aclose()
+
+
+async def _hold(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await close()

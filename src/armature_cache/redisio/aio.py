@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio as redis_aio
@@ -12,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from armature_cache import _forking
-from armature_cache._runtime.aio import Loop, deadline, extend, running_loop
+from armature_cache._runtime.aio import Loop, LoopEnd, deadline, extend, running_loop
 from armature_cache._runtime.gathering import Gatherer
 from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
@@ -60,6 +62,7 @@ class AsyncPort:
         self._time = time
         self._owned = owned
         self._lines: weakref.WeakKeyDictionary[Loop, _Line] = weakref.WeakKeyDictionary()
+        self._inherited: list[object] = []
         self.closed = False
         _forking.register(self)
 
@@ -68,7 +71,8 @@ class AsyncPort:
         return ()
 
     def after_fork(self) -> None:
-        """A child has connections of its own; its parent's stay the parent's."""
+        """A child has connections of its own; its parent's stay open for the parent."""
+        self._inherited.append(self._lines)
         self._lines = weakref.WeakKeyDictionary()
 
     def _line(self) -> _Line:
@@ -78,7 +82,15 @@ class AsyncPort:
         line = self._lines.get(loop)
         if line is None:
             line = self._lines[loop] = _Line(self, self._make_pool())
+            if self._owned:
+                line.end = LoopEnd(partial(self._leave, loop, line.pool))
         return line
+
+    async def _leave(self, loop: Loop, pool: Any) -> None:
+        """Close the connections of a loop that ends; without this its entry, too, would stay."""
+        self._lines.pop(loop, None)
+        with contextlib.suppress(RedisError, OSError):
+            await pool.disconnect()
 
     async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
         line = self._line()
@@ -175,11 +187,10 @@ class AsyncPort:
 
     async def aclose(self) -> None:
         self.closed = True
-        lines, self._lines = list(self._lines.items()), weakref.WeakKeyDictionary()
-        here = running_loop()
-        for loop, line in lines:
-            if self._owned and loop is here:
-                await line.pool.disconnect()
+        line = self._lines.pop(running_loop(), None)
+        self._lines = weakref.WeakKeyDictionary()
+        if line is not None and line.end is not None:
+            await line.end.now()
 
 
 class _Line:
@@ -187,6 +198,7 @@ class _Line:
 
     def __init__(self, port: AsyncPort, pool: redis_aio.ConnectionPool) -> None:
         self.pool = pool
+        self.end: LoopEnd | None = None
         self.again = self._gatherer(port, retry=True)
         self.once = self._gatherer(port, retry=False)
 
