@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from armature_cache import _forking
+from armature_cache.flight import Flight, being_in, inside, waiting_for
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Shared, Signal
-    from armature_cache.clocks.replica import Stamp
     from armature_cache.entry import Entry
 
 T = TypeVar("T")
@@ -26,53 +25,6 @@ _Slot = tuple[int, int, str]
 MOST_RESTING: Final = 10_000
 """Keys of failed loads that are remembered, at the most."""
 _LONGEST_LOOK: Final = 60.0
-
-_inside: ContextVar[tuple[Flight[Any], ...]] = ContextVar("armature_cache_loading", default=())
-"""The loads that this code runs in, innermost last."""
-
-
-class Flight(Generic[T]):
-    """One load of a key under way, for an entry of these `tags`.
-
-    `stamp` is None until its loader is about to start, at `began`. `found` is the entry that made
-    a load unnecessary, judged by a clock of generation `knew` or later. `late_tags` are those
-    that the loader has added. `launched` means that it began in the background, `alone` that it is
-    shared with nobody: its key is being loaded by those who asked for it.
-    """
-
-    __slots__ = (
-        "alone",
-        "awaited",
-        "began",
-        "found",
-        "key",
-        "knew",
-        "late_tags",
-        "launched",
-        "shared",
-        "stamp",
-        "tags",
-    )
-
-    shared: Shared[T]
-
-    def __init__(
-        self, key: str, tags: tuple[str, ...], *, launched: bool = False, alone: bool = False
-    ) -> None:
-        self.key = key
-        self.tags = tags
-        self.launched = launched
-        self.alone = alone
-        self.awaited: list[Flight[Any]] = []
-        self.late_tags: tuple[str, ...] = ()
-        self.stamp: Stamp | None = None
-        self.began = 0.0
-        self.found: Entry | None = None
-        self.knew = 0
-
-    def leads_to(self, others: Collection[Flight[Any]]) -> bool:
-        """Whether it is one of these flights, or its loader waits for one of them."""
-        return self in others or any(flight.leads_to(others) for flight in self.awaited)
 
 
 class Outcome(NamedTuple, Generic[T]):
@@ -279,11 +231,10 @@ class Flights:
     async def _lead_all(
         self, batch: Batch[T], work: Callable[[Batch[T]], Coroutine[Any, Any, Outcomes[T]]]
     ) -> Outcomes[T]:
-        token = _inside.set((*_inside.get(), *batch.flights.values()))
         try:
-            return await work(batch)
+            with being_in(*batch.flights.values()):
+                return await work(batch)
         finally:
-            _inside.reset(token)
             for key, flight in batch.flights.items():
                 self._leave(self._slot(key), flight)
 
@@ -310,13 +261,13 @@ class Flights:
 
     def _is_circular(self, slot: _Slot) -> bool:
         """Whether to wait for this load would be to wait for oneself."""
-        inside = _inside.get()
-        if not inside:
+        around = inside()
+        if not around:
             return False
-        if any(flight.key == slot[2] for flight in inside):
+        if any(flight.key == slot[2] for flight in around):
             return True
         flight = self._open(slot)
-        return flight is not None and flight.leads_to(inside)
+        return flight is not None and flight.leads_to(around)
 
     def _open(self, slot: _Slot) -> Flight[Any] | None:
         flight = self._table.get(slot)
@@ -325,14 +276,10 @@ class Flights:
         return flight
 
     async def _wait(self, slot: _Slot, flight: Flight[T], patience: Patience) -> T:
-        inside = _inside.get()
-        if inside:
-            inside[-1].awaited.append(flight)
         try:
-            return await flight.shared.join(None if patience is None else patience())
+            with waiting_for(flight):
+                return await flight.shared.join(None if patience is None else patience())
         finally:
-            if inside:
-                inside[-1].awaited.remove(flight)
             if flight.shared.finished:
                 self._leave(slot, flight)
 
@@ -352,11 +299,10 @@ class Flights:
             return fresh
 
     async def _lead(self, slot: _Slot, flight: Flight[T], work: Work[T]) -> T:
-        token = _inside.set((*_inside.get(), flight))
         try:
-            return await work(flight)
+            with being_in(flight):
+                return await work(flight)
         finally:
-            _inside.reset(token)
             self._leave(slot, flight)
 
     def _leave(self, slot: _Slot, flight: Flight[Any]) -> None:

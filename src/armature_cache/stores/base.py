@@ -206,13 +206,9 @@ class CacheStore(BulkMethods):
         asked = check_keys(keys)
         strong = self._is_strong(consistency)
         check_loader(loader)
-        tags_of: Callable[[str], tuple[str, ...]]
-        if callable(tags):
-            tags_of = self._tags_by(tags)
-            options = self._load_options(ttl, (), type, policy, cache_none=cache_none)
-        else:
-            options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
-            tags_of = lambda _: options.tags  # noqa: E731
+        named = () if callable(tags) else tags
+        options = self._load_options(ttl, named, type, policy, cache_none=cache_none)
+        tags_of = self._tags_by(tags) if callable(tags) else lambda _: options.tags
         load = LoadMany(self, loader, options, tags_of, strong=strong)
         values = await load.values(asked)
         if leases.held():

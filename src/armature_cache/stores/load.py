@@ -12,8 +12,9 @@ from armature_cache._runtime.base import Overdue
 from armature_cache.claims import Holder, version_of
 from armature_cache.clocks.replica import Stamp
 from armature_cache.errors import BackendError
+from armature_cache.flight import Flight
 from armature_cache.load_context import NOT_MODIFIED, LoadContext, within
-from armature_cache.loading import Flight, LeftOut, Outcome
+from armature_cache.loading import LeftOut, Outcome
 from armature_cache.stores.loads import LoadOptions, Loads, postpone
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ class Load(Loads, Generic[T]):
         self._tell(events.Loaded(self._path, store.time() - flight.began, flight.launched))
         if value is NOT_MODIFIED:
             value = cast("T", context.stale_value)
-        if context.skipped or (value is None and not self._options.cache_none):
+        if context.skipped or not self._options.keeps(value):
             return value, None
         draft = self._draft(self._key, value, context, stamp=stamp, began=flight.began)
         if context.tags:

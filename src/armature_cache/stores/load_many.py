@@ -10,9 +10,10 @@ from armature_cache import events
 from armature_cache._missing import MISSING, UNSET, Missing
 from armature_cache._runtime.base import Overdue
 from armature_cache.claims import Holder, version_of
-from armature_cache.errors import BackendError, ConfigError, PartialLoadError
+from armature_cache.errors import BackendError, CodecError, ConfigError, PartialLoadError
+from armature_cache.flight import Flight
 from armature_cache.load_context import LoadContext, within
-from armature_cache.loading import Batch, Flight, LeftOut, Outcome, Outcomes
+from armature_cache.loading import Batch, LeftOut, Outcome, Outcomes
 from armature_cache.stores.load import Load, is_doomed
 from armature_cache.stores.loads import LoadOptions, Loads, postpone
 
@@ -25,12 +26,17 @@ T = TypeVar("T")
 
 Loader = Callable[[list[str]], Mapping[str, T] | Awaitable[Mapping[str, T]]]
 Answers = dict[str, object]
+Errors = dict[str, Exception]
 
 
 class LoadMany(Loads):
-    """One call of `get_or_set_many`."""
+    """One call of `get_or_set_many`, as a whole or in two steps: `look`, and `load` for the rest.
 
-    __slots__ = ("_loader", "_raised", "_tags_of")
+    Where keys are asked for by several callers, `apart`, a value that cannot be stored is the
+    affair of its key alone.
+    """
+
+    __slots__ = ("_apart", "_loader", "_missing", "_raised", "_tags_of")
 
     def __init__(
         self,
@@ -40,19 +46,38 @@ class LoadMany(Loads):
         tags_of: Callable[[str], tuple[str, ...]],
         *,
         strong: bool,
+        apart: bool = False,
     ) -> None:
         super().__init__(store, options, strong=strong)
+        self._apart = apart
         self._loader = loader
         self._tags_of = tags_of
         self._raised: Exception | None = None
+        self._missing: dict[str, Entry | None] = {}
 
     async def values(self, keys: Sequence[str]) -> Answers:
         """The values of those keys that have one; raises what stood in the way of others."""
+        values = await self.look(keys)
+        loaded, errors = await self.load()
+        values |= loaded
+        if not errors:
+            return values
+        raised = self._raised
+        if raised is not None and all(error is raised for error in errors.values()):
+            raise raised
+        raise PartialLoadError(
+            f"{len(errors)} of {len(keys)} keys could not be loaded, {next(iter(errors))!r} for "
+            f"one: {next(iter(errors.values()))!r}; the others are in `values`",
+            errors=errors,
+            values=values,
+        )
+
+    async def look(self, keys: Sequence[str]) -> Answers:
+        """The values that need no load, or none to wait for."""
         entries = await self._entries(keys)
         now, swr = self._store.time(), self._policy.stale_while_revalidate
         rests = self._store._flights.rests
         values: Answers = {}
-        missing: dict[str, Entry | None] = {}
         due: dict[str, Entry | None] = {}
         for key in keys:
             entry = entries.get(key)
@@ -70,13 +95,15 @@ class LoadMany(Loads):
                 values[key] = entry.value if entry is not None else None
                 self._note_stale(path, "waiting")
             else:
-                missing[key] = entry
+                self._missing[key] = entry
                 self._tell(events.Miss(path))
         if due:
             self._renew(due)
-        if missing:
-            values |= await self._loaded(missing)
         return values
+
+    async def load(self) -> tuple[Answers, Errors]:
+        """The values of the keys that `look` did not find, and why others have none."""
+        return await self._loaded(self._missing) if self._missing else ({}, {})
 
     async def _entries(self, keys: Sequence[str]) -> dict[str, Entry]:
         store, want = self._store, self._options.want
@@ -93,7 +120,7 @@ class LoadMany(Loads):
 
     # -- waiting ------------------------------------------------------------------------------
 
-    async def _loaded(self, missing: Mapping[str, Entry | None]) -> Answers:
+    async def _loaded(self, missing: Mapping[str, Entry | None]) -> tuple[Answers, Errors]:
         """The values of keys that are not there, loaded by this call or by others."""
         store = self._store
         now = store.time()
@@ -129,10 +156,12 @@ class LoadMany(Loads):
                 outcomes |= result
         return self._answers(stale, outcomes)
 
-    def _answers(self, stale: Mapping[str, Entry | None], outcomes: Outcomes[object]) -> Answers:
-        """The values, with what stands in for failed loads; raises where nothing does."""
+    def _answers(
+        self, stale: Mapping[str, Entry | None], outcomes: Outcomes[object]
+    ) -> tuple[Answers, Errors]:
+        """The values, with what stands in for failed loads, and errors where nothing does."""
         values: Answers = {}
-        errors: dict[str, Exception] = {}
+        errors: Errors = {}
         for key, old in stale.items():
             path = self._store.path + key
             outcome = outcomes.get(path)
@@ -144,16 +173,7 @@ class LoadMany(Loads):
                     errors[key] = outcome
                 else:
                     values[key] = instead
-        if not errors:
-            return values
-        if self._raised is not None and all(error is self._raised for error in errors.values()):
-            raise self._raised
-        raise PartialLoadError(
-            f"{len(errors)} of {len(stale)} keys could not be loaded, {next(iter(errors))!r} for "
-            f"one: {next(iter(errors.values()))!r}; the others are in `values`",
-            errors=errors,
-            values=values,
-        )
+        return values, errors
 
     def _instead(self, path: str, old: Entry | None, error: Exception) -> object | Missing:
         if not self._policy.forgives(error):
@@ -296,13 +316,19 @@ class LoadMany(Loads):
             spent = store.time() - flight.began
             self._tell(events.Loaded(flight.key, spent, flight.launched))
             outcomes[flight.key] = Outcome(value)
-            if context.skipped or (value is None and not self._options.cache_none):
+            if context.skipped or not self._options.keeps(value):
                 continue
             assert flight.stamp is not None  # noqa: S101 - set before the loader was called
-            draft = self._draft(
-                key, value, context, stamp=flight.stamp, began=flight.began,
-                tags=self._tags_of(key),
-            )  # fmt: skip
+            try:
+                draft = self._draft(
+                    key, value, context, stamp=flight.stamp, began=flight.began,
+                    tags=self._tags_of(key),
+                )  # fmt: skip
+            except CodecError as error:
+                if not self._apart:
+                    raise
+                outcomes[flight.key] = error
+                continue
             if context.tags:
                 flight.late_tags = store._tag_paths(draft.tags)
             outcomes[flight.key] = Outcome(draft.value)

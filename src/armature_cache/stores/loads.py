@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armature_cache import events
 from armature_cache._missing import UNSET
@@ -31,13 +32,20 @@ def postpone(entry: Entry) -> None:
 
 
 class LoadOptions(NamedTuple):
-    """How a loaded value is stored, resolved."""
+    """How a loaded value is stored, resolved; one of which `unless` holds is not."""
 
     tags: tuple[str, ...]
     ttl: float | None
     want: object
     cache_none: bool
     policy: LoadPolicy
+    unless: Callable[[Any], bool] | None = None
+
+    def keeps(self, value: object) -> bool:
+        """Whether a loaded value is to be stored."""
+        if value is None and not self.cache_none:
+            return False
+        return self.unless is None or not self.unless(value)
 
 
 class Loads:
