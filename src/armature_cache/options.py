@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import (
@@ -21,6 +21,12 @@ TTL = float | datetime.timedelta | None
 
 Consistency = Literal["bounded", "strong"]
 """`bounded`: never older than the staleness bound. `strong`: checked with the server now."""
+
+OnFailure = Literal["log", "raise"]
+"""Who learns that an invalidation was not acknowledged after the work that it belongs to.
+
+`log`: the log, at level error. `raise`: also the caller.
+"""
 
 MAX_KEY_BYTES: Final = 4096
 MAX_TAG_BYTES: Final = 1024
@@ -174,6 +180,13 @@ def check_consistency(consistency: str | Unset, *, otherwise: bool = False) -> b
     raise ConfigError(
         f'consistency is "bounded" or "strong", not {consistency!r}', field="consistency"
     )
+
+
+def check_on_failure(on_failure: OnFailure) -> bool:
+    """Whether the caller is to learn of a failure; `ConfigError` for a typo."""
+    if on_failure not in get_args(OnFailure):
+        raise ConfigError(f'on_failure is "log" or "raise", not {on_failure!r}', field="on_failure")
+    return on_failure == "raise"
 
 
 def check_namespace(name: str) -> str:

@@ -28,6 +28,11 @@ def steps(ctx: Scenario, state: State, i: int) -> Moves:
         if op.step == "load":
             after = op._replace(step="hold", version=state.db)
             yield f"{name}: database read", replace_op(state, i, op, after)
+        elif op.step == "write":
+            committed = state._replace(db=state.db + 1)
+            kind = "through" if ctx.has("update_is_fill") else op.kind
+            after = op._replace(kind=kind, step="hold", version=committed.db)
+            yield f"{name}: database commit", replace_op(committed, i, op, after)
         elif op.step == "hold" and op.kind == "leased":
             held = Value(op.version, op.asof, op.epoch)
             after = send(state.procs[i], op._replace(held=held), "bump", state)

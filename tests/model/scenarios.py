@@ -115,6 +115,14 @@ SCENARIOS = {
         ),
         Scenario("conditional set", (("aside2", "get"), ("inv0", "load")), stored=False, warm=COLD),
         Scenario("conditional set and set", (("aside2", "get"), ("set",)), stored=False, warm=COLD),
+        Scenario("updates", (("update",), ("update", "get")), {"lapse": 1}),
+        Scenario("update and load", (("update",), ("get", "load")), {"lapse": 1}),
+        Scenario("update and tag", (("update",), ("inv0", "load"))),
+        Scenario("update and set", (("update",), ("set", "load"))),
+        Scenario("update and delete", (("update",), ("del", "load")), {"expire tombstone": 1}),
+        Scenario("update, failed call", (("update",), ("update",)), {"fail": 1, "lapse": 1}),
+        Scenario("update, flushed", (("update",), ("update",)), {"flushall": 1}),
+        Scenario("update, rolled back", (("update",), ("get",)), {"snapshot": 1, "rollback": 1}),
         Scenario(
             "slept, falling",
             (("inv0",), ("inv1",)),
@@ -243,6 +251,9 @@ MUTATIONS = {
     "promote_across_forgetting": "bounded keys, two steps",
     "no_local_floor": "bounded tags",
     "no_key_floor": "bounded keys",
+    "update_is_fill": "update and load",
+    "update_is_unconditional": "updates",
+    "update_yields_to_tombstone": "update and delete",
 }
 
 # More than a second each, so `make check` leaves them out.
@@ -267,4 +278,10 @@ SLOW = {
     "tag and loads",
     "tags",
     "two tags",
+    "update and delete",
+    "update and load",
+    "update and set",
+    "update and tag",
+    "update, flushed",
+    "updates",
 }

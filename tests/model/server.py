@@ -130,6 +130,11 @@ def set_leased(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
     clean = held.epoch == server.epoch and held.asof >= max(
         server.kfloor, server.key, server.floor, *(server.tags[tag] for tag in ctx.carried)
     )
+    stored = server.value
+    buried = stored is not None and stored.tombstone and stored.asof > held.asof
+    if ctx.has("update_yields_to_tombstone") and not clean and buried:
+        return state, _delta(server, op.last)
+    clean = clean or ctx.has("update_is_unconditional")
     state, reply = bump_key(ctx, state, op, store=True, tombstone=True)
     if reply.resync or not clean or reply.value is None:
         return state, reply

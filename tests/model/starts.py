@@ -74,6 +74,8 @@ def _start(ctx: Scenario, state: State, i: int, name: str) -> Iterator[State]:
     elif name == "load":
         op = Op("load", "load", epoch=process.epoch, last=process.last, asof=process.last)
         yield _with(state, i, op)
+    elif name == "update":
+        yield _with(state, i, Op("leased", "write", epoch=process.epoch, asof=process.last))
     elif name.startswith(("aside", "through")):
         yield from _leased(ctx, state, i, name)
     elif name == "ctxset":

@@ -70,12 +70,14 @@ class BumpCommands:
             *parts,
         )
 
-    def check(self, key: str, tags: Sequence[str], lease: Stamp) -> Command:
+    def check(
+        self, key: str, tags: Sequence[str], lease: Stamp, *, written: bool = False
+    ) -> Command:
         """Bump a key, and tell whether anything had happened to it or its tags since a lease."""
         names = self._names
         return scripts.CHECK(
             [names.clock, names.keys],
-            *self._common(hint=False),
+            *self._common(hint=written),
             *lease,
             digest(key),
             *marks_of(tags),
@@ -98,11 +100,14 @@ class BumpCommands:
             *sealed.tags,
         )
 
-    def offer(self, sealed: Sealed, lease: Stamp) -> Command:
-        """Store a value unless something happened to it since the lease."""
+    def offer(self, sealed: Sealed, lease: Stamp, *, written: bool = False) -> Command:
+        """Store a value unless something happened to it since the lease.
+
+        One that is known to be written is news to other processes in any case.
+        """
         return scripts.OFFER(
             self._keys(sealed),
-            *self._common(hint=False),
+            *self._common(hint=written),
             *lease,
             sealed.life,
             sealed.dead_at,
@@ -111,6 +116,7 @@ class BumpCommands:
             sealed.packed,
             tombstone(sealed.key),
             self.tombstone_life,
+            int(written),
             *marks_of(sealed.tags),
             *sealed.tags,
         )

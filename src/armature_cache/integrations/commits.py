@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Literal, get_args
+from typing import Final
 
 from armature_cache import sync
-from armature_cache.clocks.digest import softly
 from armature_cache.decorator.store import Face, face_of
 from armature_cache.errors import ConfigError
-from armature_cache.options import check_seconds, check_tags
+from armature_cache.options import OnFailure, check_on_failure
 from armature_cache.stores.base import CacheStore
-from armature_cache.stores.bulk import check_keys
 from armature_cache.stores.deferral import Batch, Wish
 from armature_cache.stores.primitives import logger
-from armature_cache.stores.tagged import TaggedCache
 
 AnyCache = CacheStore | sync.CacheStore
 """A cache of either face."""
-
-OnFailure = Literal["log", "raise"]
-"""Who learns that an invalidation was not acknowledged after its commit.
-
-`log`: the log, at level error. `raise`: also whoever committed.
-"""
 
 _CURES: Final[dict[Face, str]] = {
     "async": "an AsyncSession needs a cache whose methods are awaited, of which this one is the "
@@ -76,12 +66,8 @@ class Terms:
     __slots__ = ("also_before", "strict")
 
     def __init__(self, *, also_before: bool, on_failure: OnFailure) -> None:
-        if on_failure not in get_args(OnFailure):
-            raise ConfigError(
-                f'on_failure is "log" or "raise", not {on_failure!r}', field="on_failure"
-            )
+        self.strict = check_on_failure(on_failure)
         self.also_before = also_before
-        self.strict = on_failure == "raise"
 
 
 def core_of(cache: AnyCache, face: Face) -> CacheStore:
@@ -91,25 +77,3 @@ def core_of(cache: AnyCache, face: Face) -> CacheStore:
     if cache.face != face:
         raise ConfigError(_CURES[face], field="cache")
     return cache._core if isinstance(cache, sync.CacheStore) else cache
-
-
-def wish_of(
-    core: CacheStore,
-    tags: str | Iterable[str],
-    keys: str | Iterable[str],
-    *,
-    soft: bool,
-    again_after: float | None,
-) -> Wish:
-    """What is to be invalidated, checked; a single string is one tag, and one key."""
-    named = check_tags(tags)
-    core._check_tags(named)
-    if soft:
-        named = tuple(map(softly, named))
-    checked = tuple(check_keys((keys,) if isinstance(keys, str) else keys))
-    if again_after is None:
-        return Wish(named, checked)
-    delay = check_seconds("again_after", again_after)
-    if not isinstance(core, TaggedCache):
-        raise ConfigError("again_after repeats tags, and needs a TaggedCache", field="again_after")
-    return Wish(named, checked, again=((delay, named),))

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from armature_cache._runtime.ready import run_ready
 from armature_cache.errors import ConfigError
-from armature_cache.integrations.commits import (
-    OnFailure,
-    Plan,
-    Terms,
-    core_of,
-    wish_of,
-)
+from armature_cache.integrations.commits import Plan, Terms, core_of
+from armature_cache.options import OnFailure
 from armature_cache.stores.deferral import Block, Wish
+from armature_cache.stores.tagged import wish_of
 
 try:
     from django.db import transaction

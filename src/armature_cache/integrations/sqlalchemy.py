@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from armature_cache._runtime.ready import run_ready
 from armature_cache.errors import ConfigError
-from armature_cache.integrations.commits import (
-    AnyCache,
-    OnFailure,
-    Plan,
-    Terms,
-    core_of,
-    wish_of,
-)
+from armature_cache.integrations.commits import AnyCache, Plan, Terms, core_of
+from armature_cache.options import OnFailure
 from armature_cache.stores.deferral import Batch, Block, Wish
+from armature_cache.stores.tagged import wish_of
 
 try:
     from sqlalchemy import event

@@ -79,8 +79,12 @@ class BulkMethods(SingleMethods):
         drafts = [self._draft(key, value, ttl, tags, type) for key, value in items.items()]
         for draft in drafts:
             self._date(draft, as_of)
-        if drafts:
-            await self._store(drafts)
+        self._forget(items)
+        try:
+            if drafts:
+                await self._store(drafts)
+        finally:
+            self._forget(items)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Delete several keys; how many had a valid entry."""

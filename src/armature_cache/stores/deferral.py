@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from armature_cache import _forking, leases
+from armature_cache import _forking, leases, scopes
 from armature_cache.clocks.digest import hardly
 from armature_cache.errors import CacheError, InvalidationError
 from armature_cache.events import Deleted, Hook, Invalidated
@@ -29,13 +29,15 @@ _blocks: ContextVar[Mapping[_Slot, Block]] = ContextVar("armature_cache_blocks",
 class Wish(NamedTuple):
     """What is to be invalidated of one cache; tags by the names that the clock has for them.
 
-    `wait` is that of `invalidate_tag`; `again` repeats tags after so many seconds.
+    `wait` is that of `invalidate_tag`; `again` repeats tags after so many seconds. `memos` are keys
+    that only requests hold: the one under way forgets them, and nothing is sent.
     """
 
     tags: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     wait: bool = False
     again: tuple[tuple[float, tuple[str, ...]], ...] = ()
+    memos: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -46,6 +48,7 @@ class _Part:
     tags: dict[str, None]
     keys: dict[str, None]
     said: dict[str, None]
+    memos: dict[str, None]
     wait: bool = False
 
 
@@ -62,13 +65,16 @@ class Batch:
         self._again: dict[tuple[Repeats, float, tuple[str, ...]], None] = {}
 
     def __len__(self) -> int:
-        return sum(len(part.tags) + len(part.keys) for part in self._parts.values())
+        return sum(
+            len(part.tags) + len(part.keys) + len(part.memos) for part in self._parts.values()
+        )
 
     def add(self, cache: CacheStore, wish: Wish) -> None:
         """Add what is wished of a cache; `again` needs a `TaggedCache`."""
         store, tags, keys = cache._rooted(wish.tags, wish.keys)
-        said = dict.fromkeys(wish.tags)
-        self._add(_Part(store, dict.fromkeys(tags), dict.fromkeys(keys), said, wish.wait))
+        _, _, memos = cache._rooted((), wish.memos)
+        named, said, read = map(dict.fromkeys, (tags, wish.tags, memos))
+        self._add(_Part(store, named, dict.fromkeys(keys), said, read, wish.wait))
         if wish.again:
             repeats: Repeats = cache._repeats  # type: ignore[attr-defined]
             self._again |= {(repeats, delay, tags): None for delay, tags in wish.again}
@@ -80,11 +86,12 @@ class Batch:
         self._again |= other._again
 
     def _add(self, part: _Part) -> None:
-        if part.tags or part.keys:
-            mine = self._parts.setdefault(id(part.store), _Part(part.store, {}, {}, {}))
+        if part.tags or part.keys or part.memos:
+            mine = self._parts.setdefault(id(part.store), _Part(part.store, {}, {}, {}, {}))
             mine.tags |= part.tags
             mine.keys |= part.keys
             mine.said |= part.said
+            mine.memos |= part.memos
             mine.wait |= part.wait
 
     async def send(self) -> None:
@@ -109,7 +116,7 @@ class Batch:
         if failures:
             raise _together(failures)
         for part in self._parts.values():
-            if part.wait:
+            if part.wait and (part.tags or part.keys):
                 await part.store.clock.settle()
 
 
@@ -120,6 +127,9 @@ async def _send(part: _Part) -> None:
         leases.withdraw_all(replica)
     for key in keys:
         leases.withdraw(replica, key)
+    scopes.forget(replica, keys=(*keys, *part.memos), tags=[hardly(name) for name in tags])
+    if not (tags or keys):
+        return
     store.counters.invalidations += len(tags)
     with store._telling_failure():
         had = await store._invalidate_and_remove(tags, keys)
@@ -204,6 +214,17 @@ class Block(ABC):
             self._token = None
 
 
+def forget(cache: CacheStore, keys: Sequence[str]) -> bool:
+    """Let the request under way forget keys that only it holds; whether it had one.
+
+    A block that the caller is in lets it forget them once more when it ends.
+    """
+    if not keys:
+        return False
+    defer(cache, Wish(memos=tuple(keys)))
+    return scopes.forget(cache.clock.replica, keys=[cache.path + key for key in keys])
+
+
 def defer(cache: CacheStore, wish: Wish) -> bool:
     """Leave a wish to the block that the caller is in; False where there is none."""
     block = _blocks.get().get((id(cache.clock.replica), cache.path))
@@ -219,12 +240,14 @@ class Deferral(Block):
         self._keys: dict[str, None] = {}
         self._wait = False
         self._again: dict[tuple[float, tuple[str, ...]], None] = {}
+        self._memos: dict[str, None] = {}
 
     def _absorb(self, wish: Wish) -> None:
         self._tags.update(dict.fromkeys(wish.tags))
         self._keys.update(dict.fromkeys(wish.keys))
         self._wait |= wish.wait
         self._again.update(dict.fromkeys(wish.again))
+        self._memos.update(dict.fromkeys(wish.memos))
 
     async def __aenter__(self) -> Self:
         self._begin()
@@ -237,7 +260,13 @@ class Deferral(Block):
         traceback: TracebackType | None,
     ) -> None:
         self._end()
-        wish = Wish(tuple(self._tags), tuple(self._keys), self._wait, tuple(self._again))
+        wish = Wish(
+            tuple(self._tags),
+            tuple(self._keys),
+            self._wait,
+            tuple(self._again),
+            tuple(self._memos),
+        )
         if kind is not None or (self._outer is not None and self._outer.take(wish)):
             return
         batch = Batch()

@@ -33,13 +33,13 @@ class Draft:
     `stamp` None asserts that the value is current now; else it was loaded from `started` on, when
     the clock stood at `stamp`. `leased` means that nobody knows whether it was read or written
     since: it is stored as current unless something has happened after `stamp`. `swapped` means
-    that it is compared and set where the clock is not at hand. `ttl` is in
-    seconds, None for no expiry; `keep` is how long the value is kept after that; `cost` is the
-    load's time in seconds, and after `renew_after` seconds it is to be done again, ahead of the end
-    of the lifetime. With `sliding` each read starts the lifetime anew. `claim` is the nonce of the
-    claim that ends when the value is stored; whoever ends it empties this. `closed` is the envelope
-    in which a shared store keeps it, dead at `dead_at` in ms of the server, once that has been
-    made.
+    that it is compared and set where the clock is not at hand. `written` says that it was written:
+    then all older values of the key are dead in any case. `ttl` is in seconds, None for no expiry;
+    `keep` is how long the value is kept after that; `cost` is the load's time in seconds, and after
+    `renew_after` seconds it is to be done again, ahead of the end of the lifetime. With `sliding`
+    each read starts the lifetime anew. `claim` is the nonce of the claim that ends when the value
+    is stored; whoever ends it empties this. `closed` is the envelope in which a shared store keeps
+    it, dead at `dead_at` in ms of the server, once that has been made.
     """
 
     key: str
@@ -59,6 +59,7 @@ class Draft:
     renew_after: float = math.inf
     leased: bool = False
     swapped: bool = False
+    written: bool = False
     claim: str = ""
     closed: Closed | None = None
     dead_at: int = 0

@@ -286,7 +286,7 @@ class InMemoryCache(CacheStore):
         stamp = draft.stamp
         if stamp is None or draft.leased:
             overtaken = stamp is not None and not self._untouched(draft, stamp)
-            if overtaken and self._has_same(draft):
+            if overtaken and not draft.written and self._has_same(draft):
                 return True
             sequence = await self.clock.bump((), (draft.key,))
             if overtaken:

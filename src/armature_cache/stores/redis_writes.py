@@ -136,7 +136,7 @@ class Writes(SharedWrites):
         commands = self._clock.commands
         sealed = self._seal(draft, None)
         if draft.leased and draft.stamp is not None:
-            return commands.offer(sealed, draft.stamp)
+            return commands.offer(sealed, draft.stamp, written=draft.written)
         return commands.set(sealed, b"*")
 
     async def swap(self, draft: Draft, expected: bytes, judged: Stamp | None) -> bool:
@@ -224,7 +224,7 @@ class ClusterWrites(Writes):
         """The first step: bump the key, unless a lease was overtaken."""
         commands = self._clock.commands
         if draft.leased and draft.stamp is not None:
-            return commands.check(draft.key, draft.tags, draft.stamp)
+            return commands.check(draft.key, draft.tags, draft.stamp, written=draft.written)
         return commands.bump((), (draft.key,))
 
     def _second(self, draft: Draft, reply: list[Any]) -> Command:
@@ -243,7 +243,7 @@ class ClusterWrites(Writes):
             draft.stamp = stamp
             return True
         found = envelope.read_stamp(outcome) if isinstance(outcome, bytes) else None
-        if found is not None:
+        if found is not None and not draft.written:
             draft.stamp = Stamp(*found)
             if self._is_current(draft):
                 return True

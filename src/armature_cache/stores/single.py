@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from armature_cache import leases
+from armature_cache import leases, scopes
 from armature_cache._missing import UNSET, Unset
 from armature_cache.errors import BackendError, ConfigError, TagsNotSupported
 from armature_cache.events import BackendFailed, Cleared, Deleted, Miss, Refused, Stored
@@ -141,7 +141,33 @@ class SingleMethods(EntryStore):
         """
         draft = self._draft(key, value, ttl, tags, type)
         self._date(draft, as_of)
-        await self._store([draft])
+        self._forget((key,))
+        try:
+            await self._store([draft])
+        finally:
+            self._forget((key,))
+
+    async def _offer(self, draft: Draft, since: Mark) -> bool:
+        """Store what was written to the source since a mark; False if it was overtaken.
+
+        Whatever was of its key before is dead in every process. Raises `BackendError`.
+        """
+        path = self.path + draft.key
+        self._replacing((draft.key,))
+        draft.stamp, draft.started = since.stamp, since.taken_at
+        draft.leased = draft.written = True
+        try:
+            (stored,) = await self._write([draft])
+        except BackendError as error:
+            self.counters.errors += 1
+            self._tell(BackendFailed(error))
+            raise
+        finally:
+            self._forget((draft.key,))
+        self.counters.sets += stored
+        self.counters.refused += not stored
+        self._tell(Stored(path) if stored else Refused(path))
+        return stored
 
     async def add(
         self,
@@ -154,10 +180,24 @@ class SingleMethods(EntryStore):
     ) -> bool:
         """Store a value only if the key has no valid entry; whether it was stored."""
         draft = self._draft(key, value, ttl, tags, type)
-        leases.withdraw(self.clock.replica, self.path + key)
-        added = await self._add(draft)
+        self._replacing((key,))
+        try:
+            added = await self._add(draft)
+        finally:
+            self._forget((key,))
         self.counters.sets += added
         return added
+
+    def _replacing(self, keys: Sequence[str]) -> None:
+        """Note that this context is about to give keys other values, or none."""
+        for key in keys:
+            leases.withdraw(self.clock.replica, self.path + key)
+        self._forget(keys)
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        """Let the request under way read keys anew; after a write once more: it may have read."""
+        if scopes.innermost() is not None:
+            scopes.forget(self.clock.replica, keys=[self.path + key for key in keys])
 
     async def delete(self, key: str) -> bool:
         """Delete a key; whether it had a valid entry. A load in flight will not bring it back."""
@@ -165,8 +205,7 @@ class SingleMethods(EntryStore):
         return had
 
     async def _delete(self, keys: Sequence[str]) -> list[bool]:
-        for key in keys:
-            leases.withdraw(self.clock.replica, self.path + key)
+        self._replacing(keys)
         with self._telling_failure():
             had = await self._remove(keys)
         self.counters.deletes += sum(had)
@@ -186,8 +225,11 @@ class SingleMethods(EntryStore):
         for a value that is not an integer and for an overflow.
         """
         check_step(delta)
-        leases.withdraw(self.clock.replica, self.path + check_key(key))
-        return await self._increment(key, delta, self._lifetime(ttl), ())
+        self._replacing((check_key(key),))
+        try:
+            return await self._increment(key, delta, self._lifetime(ttl), ())
+        finally:
+            self._forget((key,))
 
     async def decrement(self, key: str, delta: int = 1, *, ttl: TTL | Unset = UNSET) -> int:
         """`increment` by the negative of `delta`."""
@@ -196,6 +238,7 @@ class SingleMethods(EntryStore):
     async def clear(self) -> None:
         """Drop every entry of this namespace and of those within it; never the whole server."""
         leases.withdraw_all(self.clock.replica)
+        scopes.forget_all(self.clock.replica)
         await self._restart()
         self._tell(Cleared())
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from armature_cache import leases
+from armature_cache import leases, scopes
 from armature_cache._missing import UNSET, Unset
-from armature_cache.clocks.digest import softly
+from armature_cache.clocks.digest import hardly, softly
+from armature_cache.errors import ConfigError
 from armature_cache.options import TTL, check_key, check_seconds, check_tag, check_tags
 from armature_cache.stores import deferral
+from armature_cache.stores.bulk import check_keys
 from armature_cache.stores.namespaced import NamespacedCache
 from armature_cache.stores.repeats import Repeats
 from armature_cache.stores.wrapper import Wrapper
 
 if TYPE_CHECKING:
+    from armature_cache.stores.base import CacheStore
     from armature_cache.stores.draft import Mark
     from armature_cache.sync import TaggedCache as SyncTaggedCache
 
@@ -90,6 +93,7 @@ class TaggedCache(Wrapper):
         if not names or deferral.defer(self, deferral.Wish(names, wait=wait, again=again)):
             return
         leases.withdraw_all(self.clock.replica)
+        scopes.forget(self.clock.replica, tags=[self.path + hardly(name) for name in names])
         self.counters.invalidations += len(names)
         if delay is not None:
             self._repeats.schedule(delay, names)
@@ -139,3 +143,26 @@ class TaggedCache(Wrapper):
     def namespace(self, name: str) -> TaggedCache:
         """A tagged cache of its own within this one: other keys, other tags."""
         return TaggedCache(NamespacedCache(self.store, name))
+
+
+def wish_of(
+    core: CacheStore,
+    tags: str | Iterable[str],
+    keys: str | Iterable[str],
+    *,
+    soft: bool = False,
+    wait: bool = False,
+    again_after: float | None = None,
+) -> deferral.Wish:
+    """What is to be invalidated, checked; a single string is one tag, and one key."""
+    named = check_tags(tags)
+    core._check_tags(named)
+    if soft:
+        named = tuple(map(softly, named))
+    checked = tuple(check_keys((keys,) if isinstance(keys, str) else keys))
+    if again_after is None:
+        return deferral.Wish(named, checked, wait)
+    delay = check_seconds("again_after", again_after)
+    if not isinstance(core, TaggedCache):
+        raise ConfigError("again_after repeats tags, and needs a TaggedCache", field="again_after")
+    return deferral.Wish(named, checked, wait, ((delay, named),))

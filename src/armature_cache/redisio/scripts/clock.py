@@ -164,11 +164,12 @@ OFFER: Final = Script(
     + """
 -- KEYS clock, key clock, value, registry, indexes...; ARGV common, 10 epoch and 11 asof of the
 -- lease, 12 life in ms, 13 dead_at in ms, 14 key, 15 key digest, 16 envelope, 17 tombstone,
--- 18 its life in ms, then for each tag its digest and its soft mark, then the tags
+-- 18 its life in ms, 19 '1' if it is known to be written, then for each tag its digest and its soft
+-- mark, then the tags
 local s = begin()
 if not s then return {'RESYNC'} end
 local asof, count = tonumber(ARGV[11]), #KEYS - 4
-local clean = untouched(s, ARGV[10], asof, ARGV[15], 19, 2 * count)
+local clean = untouched(s, ARGV[10], asof, ARGV[15], 20, 2 * count)
 local stored, epoch, _, flags = read_stamp(KEYS[3])
 if stored and (epoch > tonumber(s.E) or (epoch == tonumber(s.E) and stored > asof)) then
   clean = false
@@ -179,17 +180,17 @@ local function done(outcome)
   reply[#reply + 1] = outcome
   return reply
 end
-if not clean and stored and epoch == tonumber(s.E) and stored > asof then
+if not clean and ARGV[19] ~= '1' and stored and epoch == tonumber(s.E) and stored > asof then
   if flags % 2 == 1 then return done(0) end
   if same(redis.call('GET', KEYS[3]), ARGV[16])
-    and untouched(s, s.E, stored, ARGV[15], 19, 2 * count) then
+    and untouched(s, s.E, stored, ARGV[15], 20, 2 * count) then
     return done(2)
   end
 end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[15])
 if clean then
   redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[12])
-  index(KEYS[4], 5, ARGV, 19 + 2 * count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
+  index(KEYS[4], 5, ARGV, 20 + 2 * count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
 else
   redis.call('SET', KEYS[3], stamped(ARGV[17], s.q, tonumber(s.E)), 'PX', ARGV[18])
 end
@@ -200,7 +201,8 @@ return done(clean and 1 or 0)
 
 It then replaces whatever is there, like an explicit set, since nobody knows whether it was read
 or written; otherwise a tombstone does. Two exceptions let many who missed at once agree: a valid
-entry of the same value stays, and so does a tombstone that is newer than the lease. The last two
+entry of the same value stays, and so does a tombstone that is newer than the lease. There are none
+for what is known to be written: it makes older values invalid wherever they are. The last two
 results are the asof that was found, and 1 for stored, 2 for the same, 0 for overtaken.
 """
 
