@@ -24,6 +24,7 @@ from armature_cache import (
     CacheRegistry,
     ClosedError,
     ConfigError,
+    FunctionStats,
     InMemoryCache,
     InvalidationError,
     JsonCodec,
@@ -31,6 +32,7 @@ from armature_cache import (
     open_cache,
     open_cache_from_env,
     open_cache_from_mapping,
+    request_scope,
 )
 from armature_cache.policy import LoadPolicy
 from armature_cache.settings import OF_CACHES, OF_PROFILES
@@ -521,6 +523,14 @@ async def test_functions_take_their_options_from_a_profile():
     @caches.cached()
     def bare() -> int:
         return 1
+
+    @caches.cached(when=lambda number: number > 0, unless=lambda found: found == 1, scope="both")
+    def chosen(number: int) -> int:
+        return number
+
+    with request_scope():
+        assert [chosen(0), chosen(1), chosen(2), chosen(2), chosen(1)] == [0, 1, 2, 2, 1]
+    assert chosen.stats() == FunctionStats(hits=1, misses=3, errors=0)
 
     assert product.tags_for(1) == ("catalogue", "shop", "product:1")
     assert await product(1) == 1

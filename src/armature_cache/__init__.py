@@ -13,10 +13,15 @@ from armature_cache.clocks.coherence import CoherenceStats
 from armature_cache.codecs.types import register_type
 from armature_cache.config import CacheConfig
 from armature_cache.decorator import (
+    AsyncBatchFunction,
     AsyncCachedFunction,
+    BatchFunction,
     CachedFunction,
     FunctionStats,
     cache,
+    cache_batch,
+    cache_invalidate,
+    cache_update,
     get_default_cache,
     set_default_cache,
 )
@@ -37,6 +42,7 @@ from armature_cache.errors import (
     LoadCancelled,
     LoadFailed,
     LoadTimeout,
+    NotLoaded,
     NotSupported,
     PartialLoadError,
     StaleTopology,
@@ -50,6 +56,7 @@ from armature_cache.load_context import LoadContext, load_context
 from armature_cache.opening import open_cache, open_cache_from_env, open_cache_from_mapping
 from armature_cache.policy import LoadPolicy
 from armature_cache.registry import CacheRegistry
+from armature_cache.scopes import request_scope
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.draft import Mark
 from armature_cache.stores.memory import InMemoryCache
@@ -75,11 +82,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Advice",
+    "AsyncBatchFunction",
     "AsyncCachedFunction",
     "AuthenticationFailed",
     "BackendError",
     "BackendTimeout",
     "BackendUnavailable",
+    "BatchFunction",
     "CacheConfig",
     "CacheError",
     "CacheKeyError",
@@ -111,6 +120,7 @@ __all__ = [
     "Mark",
     "MessagePackCodec",
     "NamespacedCache",
+    "NotLoaded",
     "NotSupported",
     "NullCache",
     "PartialLoadError",
@@ -127,12 +137,16 @@ __all__ = [
     "ValueTooLarge",
     "Zstd",
     "cache",
+    "cache_batch",
+    "cache_invalidate",
+    "cache_update",
     "get_default_cache",
     "load_context",
     "open_cache",
     "open_cache_from_env",
     "open_cache_from_mapping",
     "register_type",
+    "request_scope",
     "set_default_cache",
 ]
 

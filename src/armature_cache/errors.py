@@ -16,6 +16,7 @@ CacheError
 ├── LoadCancelled             (RuntimeError)     a load that others waited for was cancelled
 ├── LoadFailed                (RuntimeError)     a loader gave up, with `LoadContext.fail`
 ├── PartialLoadError                             some of several keys could not be loaded
+├── NotLoaded                 (LookupError)      a function of many keys has left one out
 ├── LoadTimeout               (TimeoutError)     a load took longer than its caller wanted to wait
 ├── InvalidationError                            an invalidation was not acknowledged
 └── BackendError              (ConnectionError)  the shared store failed
@@ -28,6 +29,8 @@ Facts are attributes. Messages say what to do and never contain secrets.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class CacheError(Exception):
@@ -118,15 +121,24 @@ class LoadFailed(CacheError, RuntimeError):
 class PartialLoadError(CacheError):
     """Some of several keys could not be loaded: `errors` has them, `values` the other answers.
 
-    What was loaded is stored all the same.
+    Both are by key, and those of `f.many(...)` by what was asked. What was loaded is stored all the
+    same.
     """
 
     def __init__(
-        self, message: str, *, errors: dict[str, Exception], values: dict[str, object]
+        self, message: str, *, errors: dict[Any, Exception], values: dict[Any, object]
     ) -> None:
         super().__init__(message)
         self.errors = errors
         self.values = values
+
+
+class NotLoaded(CacheError, LookupError):
+    """A function of many keys, decorated with `cache_batch`, has no value for `key`."""
+
+    def __init__(self, message: str, *, key: object) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class LoadTimeout(CacheError, TimeoutError):

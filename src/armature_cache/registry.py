@@ -16,10 +16,12 @@ from armature_cache.decorator import CacheDecorator
 from armature_cache.decorator import cache as decorated
 from armature_cache.errors import ClosedError, ConfigError
 from armature_cache.opening import ENV_PREFIX, prepared
-from armature_cache.options import TTL
+from armature_cache.options import TTL, Consistency
 from armature_cache.policy import LoadKeywords
 
 if TYPE_CHECKING:
+    from armature_cache.decorator.conditions import OnArguments, OnResult
+    from armature_cache.decorator.options import Scope
     from armature_cache.decorator.store import Face, Store
     from armature_cache.stores.tagged import TaggedCache
     from armature_cache.sync import TaggedCache as SyncTaggedCache
@@ -141,6 +143,10 @@ class CacheRegistry:
         ignore: str | Iterable[str] = (),
         type: object = None,
         cache_none: bool | Unset = UNSET,
+        when: OnArguments | None = None,
+        unless: OnResult | None = None,
+        consistency: Consistency | Unset = UNSET,
+        scope: Scope = "shared",
         **policy: Unpack[LoadKeywords],
     ) -> CacheDecorator:
         """`@cache` with a cache of this registry, by name, and the options of a profile.
@@ -154,6 +160,7 @@ class CacheRegistry:
         name = cache or merged.pop("cache", DEFAULT)
         _check_name(name, self._openers, "cache")
         merged.pop("cache", None)
+        merged |= {"when": when, "unless": unless, "consistency": consistency, "scope": scope}
         options = {"ttl": ttl, "cache_none": cache_none}
         merged |= {option: given for option, given in options.items() if given is not UNSET}
         for option, given in (("tags", tags), ("ignore", ignore)):

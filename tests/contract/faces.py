@@ -77,6 +77,21 @@ class Face:
         """`load` as this face wants its loaders."""
         return load if self.awaited else lambda *args: drive(load(*args))
 
+    def made(self, decorator: Any, function: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        """A coroutine function as this face wants it, decorated."""
+        if self.awaited:
+            return decorator(function)
+
+        @functools.wraps(function)
+        def plain(*args: Any, **kwargs: Any) -> Any:
+            return drive(function(*args, **kwargs))
+
+        return decorator(plain)
+
+    async def run(self, result: Any) -> Any:
+        """What a decorated function of either face returned."""
+        return await result if inspect.isawaitable(result) else result
+
     async def elsewhere(self, work: Awaitable[T]) -> T:
         """Do `work` in another context: what it learns and leaves there stays there."""
 

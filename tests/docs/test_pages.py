@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,10 @@ from armature_cache import (
     LoadPolicy,
     TaggedCache,
     TieredCacheConfig,
+    cache,
+    cache_batch,
+    cache_invalidate,
+    cache_update,
     events,
 )
 from armature_cache.clocks import redis as clock
@@ -109,6 +114,28 @@ def test_policy_options_match_the_code():
         name: value.__name__ if isinstance(value, type) else repr(value).strip("<>")
         for name, value in fields.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("section", "decorator"),
+    [
+        ("## Invalidate\n", cache_invalidate),
+        ("## Update\n", cache_update),
+        ("## Many keys\n", cache_batch),
+    ],
+)
+def test_options_of_decorators_match_the_code(section: str, decorator: Any):
+    text = (ROOT / "docs/decorators.md").read_text("utf-8")
+    text = text[text.index(section) :]
+    table = _rows(text, "| Option | Default | What it does |")
+    parameters = inspect.signature(decorator).parameters
+    told = {name.strip("` "): row[0] for names, row in table.items() for name in names.split(",")}
+    same = set(inspect.signature(cache).parameters) | {"policy"}
+    wanted = set(parameters) - same if decorator is cache_batch else set(parameters)
+    assert set(told) == wanted
+    for name, default in told.items():
+        if default.startswith("`"):
+            assert default.strip("`").replace('"', "'") == repr(parameters[name].default), name
 
 
 def test_events_match_the_code():

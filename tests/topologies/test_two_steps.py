@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from armature_cache import cache_update
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command
 from armature_cache.testing import ClusterServers
@@ -72,3 +73,49 @@ async def test_who_comes_too_late_does_not_undo_who_came_first(
     else:
         assert results == [5, 10]
         assert found == 10
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+async def test_an_update_between_the_steps_of_another(
+    ring: ClusterServers, open_at: OpenAt, overlap: bool
+) -> None:
+    """The one that committed first stores last: what it has is not what the row is."""
+    first, late, third = (open_at(alone(ring, number)) for number in range(3))
+    for cache in (first, late, third):
+        await cache.get("warm")
+    await third.set("k", "old", as_of=None)
+    begun, commit = asyncio.Event(), asyncio.Event()
+
+    @cache_update(key="k", using=first.store)
+    async def write(value: str) -> str:
+        return value
+
+    @cache_update(key="k", using=late.store)
+    async def rewrite(value: str) -> str:
+        begun.set()
+        await commit.wait()
+        return value
+
+    async def begin_late() -> asyncio.Task[str]:
+        task = asyncio.create_task(rewrite("two"))
+        await begun.wait()
+        return task
+
+    held = Held(tap(first.store.store.l2))
+    if overlap:
+        two = await begin_late()
+    one = asyncio.create_task(write("one"))
+    await held.reached.wait()
+    if not overlap:
+        await late.get("warm", consistency="strong")  # it knows of the first step by now
+        two = await begin_late()
+    commit.set()
+    assert await two == "two"
+    expected = "gone" if overlap else "two"
+    assert await third.get("k", "gone", consistency="strong") == expected
+    held.free.set()
+    assert await one == "one"
+    for cache in (first, late, third):
+        assert await cache.get("k", "gone", consistency="strong") == "gone"
+    assert await rewrite("three") == "three"
+    assert await third.get("k", consistency="strong") == "three"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_type
 
 from armature_cache import Advice, CacheRegistry, sync
 from armature_cache.decorator import (
+    AsyncBatchFunction,
     AsyncCachedFunction,
+    BatchFunction,
     CachedFunction,
     FunctionStats,
     cache,
+    cache_batch,
+    cache_invalidate,
+    cache_update,
     cached,
     set_default_cache,
 )
+from armature_cache.scopes import request_scope
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.tagged import TaggedCache
 
@@ -45,6 +51,87 @@ async def get_user(user_id: int, *, fresh: bool = False) -> User | None:
 @cached(plain_store, tag="users")
 def get_name(user: User) -> str:
     return user.name
+
+
+def is_real(user_id: int) -> bool:
+    return user_id > 0
+
+
+@cache(when=is_real, unless=lambda user: user is None, consistency="strong")
+async def find_user(user_id: int) -> User | None:
+    return User(user_id, "Ada")
+
+
+def is_short(name: str) -> bool:
+    return len(name) < 9
+
+
+@cache(scope="both", unless=is_short, using=plain_store)
+def long_name(user_id: int, *, upper: bool = False) -> str:
+    return f"{user_id}{upper}"
+
+
+@cache_update(key=get_user, unless=lambda user: user is None)
+async def rename(user_id: int, name: str) -> User:
+    return User(user_id, name)
+
+
+@cache_update(key="user:{result.id}", tags=["users", "user:{result.id}"], using=plain_store)
+def create(name: str, *, team: str = "a") -> User:
+    return User(len(team), name)
+
+
+@cache_invalidate(tags="user:{user_id}", keys=[get_user, "name:{user_id}"], when=is_real)
+async def delete_user(user_id: int) -> None: ...
+
+
+@cache_batch(key="user:{user_id}", tags=["users", "user:{user_id}"], ttl=60, using=store)
+async def get_users(user_ids: list[int]) -> dict[int, User]:
+    return {user_id: User(user_id, "Ada") for user_id in user_ids}
+
+
+@cache_batch(window=0.005, max_size=50, using=plain_store)
+def get_names(ids: Sequence[str]) -> Mapping[str, str | Exception]:
+    return {each: each for each in ids}
+
+
+@cache_batch(absent=None)
+async def maybe_users(ids: list[int]) -> dict[int, User | Exception]:
+    return {each: LookupError(each) for each in ids}
+
+
+class Batches:
+    @cache_batch(ttl=60)
+    async def load(self, ids: list[int]) -> dict[int, User]:
+        return {each: User(each, "Ada") for each in ids}
+
+    @cache_batch(absent=0)
+    def sizes(self, names: list[str]) -> dict[str, int]:
+        return {name: len(name) for name in names}
+
+    @cache_batch()
+    @staticmethod
+    async def helper(ids: list[int]) -> dict[int, str]:
+        return {each: str(each) for each in ids}
+
+    @cache_batch()
+    @classmethod
+    async def of_class(cls, ids: list[int]) -> dict[int, str]:
+        return dict.fromkeys(ids, cls.__name__)
+
+    @cache_update(key=get_user)
+    async def rename(self, user_id: int, name: str) -> User:
+        return User(user_id, name)
+
+    @cache_invalidate(tags="users")
+    @classmethod
+    def forget(cls, name: str) -> int:
+        return len(name)
+
+    @staticmethod
+    @cache_invalidate(tags="users")
+    def forget_too(name: str) -> int:
+        return len(name)
 
 
 class Service:
@@ -138,7 +225,76 @@ async def methods(service: Service) -> None:
     service.size(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
+async def conditions_and_requests() -> None:
+    assert_type(await find_user(1), User | None)
+    assert_type(long_name(1, upper=True), str)
+    assert_type(long_name.refresh(1), str)
+    async with request_scope():
+        assert_type(long_name(1), str)
+    with request_scope(max_entries=10):
+        assert_type(long_name(1), str)
+    await find_user("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    cache(when=3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    cache(unless=lambda: True)  # type: ignore[arg-type,misc] # pyright: ignore[reportArgumentType]
+    cache(scope="forever")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    cache(consistency="weak")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+
+
+async def writing_functions(service: Batches) -> None:
+    """Their types stay what they were."""
+    assert_type(await rename(1, "Ada"), User)
+    assert_type(await rename(user_id=1, name="Ada"), User)
+    assert_type(create("Ada", team="b"), User)
+    await delete_user(1)
+    assert_type(await service.rename(1, "Ada"), User)
+    assert_type(await Batches.rename(service, 1, "Ada"), User)
+    assert_type(Batches.forget("a"), int)
+    assert_type(service.forget("a"), int)
+    assert_type(Batches.forget_too("a"), int)
+    await rename("1", "Ada")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    create(team="b")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    cache_update(ttl=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    cache_invalidate(keys=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def batches(service: Batches) -> None:
+    assert_type(await get_users(1), User)
+    assert_type(await get_users.many([1, 2]), dict[int, User])
+    assert_type(await get_users.many({1, 2}), dict[int, User])
+    assert_type(await get_users.invalidate(1), bool)
+    assert_type(await get_users.invalidate_many([1]), int)
+    assert_type(await get_users.refresh(1), User)
+    assert_type(get_users.key_for(1), str)
+    assert_type(get_users.tags_for(1), tuple[str, ...])
+    assert_type(get_users.stats(), FunctionStats)
+    assert_type(get_names("a"), str)
+    assert_type(get_names.many(["a"]), dict[str, str])
+    assert_type(get_names.refresh("a"), str)
+    assert_type(await maybe_users(1), User | None)
+    assert_type(await maybe_users.many([1]), dict[int, User | None])
+    assert_type(await service.load(1), User)
+    assert_type(await service.load.many([1]), dict[int, User])
+    assert_type(await service.load.invalidate(1), bool)
+    assert_type(service.load.key_for(1), str)
+    assert_type(await Batches.load(service, 1), User)
+    assert_type(await Batches.load.many(service, [1]), dict[int, User])
+    assert_type(service.sizes("a"), int)
+    assert_type(service.sizes.many(["a"]), dict[str, int])
+    assert_type(await Batches.helper(1), str)
+    assert_type(await service.helper.many([1]), dict[int, str])
+    assert_type(await Batches.of_class(1), str)
+    assert_type(await Batches.of_class.many([1]), dict[int, str])
+    await get_users("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await get_users([1])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await get_users.many(["1"])  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
+    service.sizes(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 def as_values() -> None:
+    five: Callable[[int], Coroutine[Any, Any, User]] = get_users
+    six: AsyncBatchFunction[int, User] = get_users
+    seven: BatchFunction[str, str] = get_names
+    assert_type([five, six, seven].__len__(), int)
     one: Callable[[int], float] = area
     two: CachedFunction[[User], str] = get_name
     three: Callable[[int], Coroutine[Any, Any, User | None]] = get_user

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from armature_cache._missing import UNSET, Unset
-from armature_cache.decorator.calls import Calls, receiver_of
+from armature_cache.decorator.calls import Calls, check_function, receiver_of
+from armature_cache.decorator.conditions import OnArguments, OnResult
 from armature_cache.decorator.functions import (
     AsyncCachedFunction,
     CachedClassMethod,
     CachedFunction,
     cached_function,
 )
-from armature_cache.decorator.options import CacheOptions
-from armature_cache.decorator.store import Store, face_of
-from armature_cache.errors import ConfigError
+from armature_cache.decorator.options import CacheOptions, Scope
+from armature_cache.decorator.store import Store
 from armature_cache.keys import Receiver
-from armature_cache.options import TTL
+from armature_cache.options import TTL, Consistency
 from armature_cache.policy import LoadKeywords
 
 P = ParamSpec("P")
@@ -53,6 +52,10 @@ def cache(
     ignore: str | Iterable[str] = (),
     type: object = None,
     cache_none: bool = True,
+    when: OnArguments | None = None,
+    unless: OnResult | None = None,
+    consistency: Consistency | Unset = UNSET,
+    scope: Scope = "shared",
     **policy: Unpack[LoadKeywords],
 ) -> CacheDecorator: ...
 def cache(
@@ -67,6 +70,10 @@ def cache(
     ignore: str | Iterable[str] = (),
     type: object = None,
     cache_none: bool = True,
+    when: OnArguments | None = None,
+    unless: OnResult | None = None,
+    consistency: Consistency | Unset = UNSET,
+    scope: Scope = "shared",
     **policy: Unpack[LoadKeywords],
 ) -> Any:
     """Cache what a function returns: `@cache`, or `@cache(ttl=300, key="user:{user_id}")`.
@@ -87,6 +94,13 @@ def cache(
         type: What the result is decoded to, where it is stored as bytes. Default: the return
             annotation, if its names can be found.
         cache_none: Whether a result of `None` is cached.
+        when: A condition on the arguments, such as `lambda user_id: user_id > 0`, which takes those
+            that it names. Where it is false, the function is simply called.
+        unless: A condition on the result: where it is true, the result is not stored.
+        consistency: That of reads: `"strong"` asks the shared store at each call. Default: the
+            store's.
+        scope: `"request"` keeps results for the `request_scope()` under way and stores nothing;
+            `"both"` keeps them there as well, so that a request sees the same value throughout.
         policy: The fields of `LoadPolicy`, such as `stale_for=3600` or `jitter=0.1`. Default: the
             store's policy.
 
@@ -107,6 +121,10 @@ def cache(
         ignore=ignore,
         type=type,
         cache_none=cache_none,
+        when=when,
+        unless=unless,
+        consistency=consistency,
+        scope=scope,
         policy=policy,
     )
     if function is None:
@@ -124,6 +142,10 @@ def cached(
     ignore: str | Iterable[str] = (),
     type: object = None,
     cache_none: bool = True,
+    when: OnArguments | None = None,
+    unless: OnResult | None = None,
+    consistency: Consistency | Unset = UNSET,
+    scope: Scope = "shared",
     **policy: Unpack[LoadKeywords],
 ) -> CacheDecorator:
     """`cache` with the store given; see there."""
@@ -136,6 +158,10 @@ def cached(
         ignore=ignore,
         type=type,
         cache_none=cache_none,
+        when=when,
+        unless=unless,
+        consistency=consistency,
+        scope=scope,
         **policy,
     )
 
@@ -151,23 +177,5 @@ def _decorated(target: Any, options: CacheOptions) -> Any:
 def _cached(
     function: Any, options: CacheOptions, receiver: Callable[[Any], Receiver | None]
 ) -> Any:
-    _check_function(function)
+    check_function(function)
     return cached_function(Calls(function, options, receiver=receiver(function)))
-
-
-def _check_function(function: Any) -> None:
-    advice = None
-    if face_of(function) is not None:
-        advice = "a store is given by name: @cache(using=store), or @store.cached(...)"
-    elif not callable(function) or isinstance(function, type):
-        advice = "decorate a function; options are given by name, as in @cache(ttl=300)"
-    elif inspect.ismethod(function) or _is_bound_builtin(function):
-        advice = "decorate the method in the body of its class, not a bound one"
-    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        advice = "a generator cannot be cached: return a list instead of yielding"
-    if advice is not None:
-        raise ConfigError(f"{function!r:.100} cannot be cached: {advice}", field="function")
-
-
-def _is_bound_builtin(function: Any) -> bool:
-    return inspect.isbuiltin(function) and not inspect.ismodule(function.__self__)

@@ -7,9 +7,9 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from armature_cache.decorator.calls import NONE, AsyncRun, Calls, FunctionStats, Run
-from armature_cache.decorator.hits import async_call, sync_call
-from armature_cache.decorator.store import Store
+from armature_cache.decorator.calls import AsyncRun, Calls, FunctionStats, Run
+from armature_cache.decorator.scoped import reading
+from armature_cache.decorator.ways import async_call_of, call_of
 from armature_cache.errors import ConfigError
 
 P = ParamSpec("P")
@@ -81,9 +81,6 @@ class _Cached(_Partial[P, R]):
     def _given(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*self.args, *args) if self.args else self._calls.complete(args)
 
-    def _locate(self, given: tuple[Any, ...], kwargs: dict[str, Any]) -> Store:
-        return self._calls.locate(given[0] if given else NONE, kwargs)
-
     def key_for(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """The key of the entry of this call."""
         return self._calls.key(self._given(args), kwargs)
@@ -102,6 +99,8 @@ class _Cached(_Partial[P, R]):
             root = self.func.root
             if root is self:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if name == "__signature__":  # a bound one has a parameter less
+                raise AttributeError(name)
             if name == "__wrapped__":
                 return types.MethodType(root.__wrapped__, self.args[0])
             if name == "__self__":
@@ -118,7 +117,7 @@ class _Cached(_Partial[P, R]):
 
     def __repr__(self) -> str:
         bound = f" of {self.args[0]!r}" if self.args else ""
-        return f"<{type(self).__name__} {self._calls.keys.name}{bound}>"
+        return f"<{type(self).__name__} {self._calls.name}{bound}>"
 
     def __reduce__(self) -> Any:
         if self.args:
@@ -149,19 +148,25 @@ class CachedFunction(_Cached[P, R]):
 
     def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Delete the entry of exactly this call; whether there was one."""
-        given = self._given(args)
-        store = self._locate(given, kwargs)
-        return bool(store.delete(self._calls.key(given, kwargs)))
+        given, calls = self._given(args), self._calls
+        read = reading(calls, given, kwargs)
+        if calls.scope == "request":
+            return read is not None and read.forget()
+        return bool(calls.store_of(given, kwargs).delete(calls.key(given, kwargs)))
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, whatever is cached, and cache and return its result."""
         given, calls = self._given(args), self._calls
-        store = self._locate(given, kwargs)
-        result: R = store.refresh(
-            calls.key(given, kwargs),
-            Run(calls, given, kwargs),
-            **calls.storing(store, given, kwargs),
-        )
+        read, run = reading(calls, given, kwargs), Run(calls, given, kwargs)
+        result: R
+        if calls.scope == "request":
+            result = run()
+        else:
+            store, key = calls.store_of(given, kwargs), calls.key(given, kwargs)
+            tags = calls.tags(given, kwargs)
+            result = store.refresh(key, run, tags=tags, **calls.storing(store))
+        if read is not None:
+            read.keep(result)
         return result
 
 
@@ -188,19 +193,25 @@ class AsyncCachedFunction(_Cached[P, R]):
 
     async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Delete the entry of exactly this call; whether there was one."""
-        given = self._given(args)
-        store = self._locate(given, kwargs)
-        return bool(await store.delete(self._calls.key(given, kwargs)))
+        given, calls = self._given(args), self._calls
+        read = reading(calls, given, kwargs)
+        if calls.scope == "request":
+            return read is not None and read.forget()
+        return bool(await calls.store_of(given, kwargs).delete(calls.key(given, kwargs)))
 
     async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, whatever is cached, and cache and return its result."""
         given, calls = self._given(args), self._calls
-        store = self._locate(given, kwargs)
-        result: R = await store.refresh(
-            calls.key(given, kwargs),
-            AsyncRun(calls, given, kwargs),
-            **calls.storing(store, given, kwargs),
-        )
+        read, run = reading(calls, given, kwargs), AsyncRun(calls, given, kwargs)
+        result: R
+        if calls.scope == "request":
+            result = await run()
+        else:
+            store, key = calls.store_of(given, kwargs), calls.key(given, kwargs)
+            tags = calls.tags(given, kwargs)
+            result = await store.refresh(key, run, tags=tags, **calls.storing(store))
+        if read is not None:
+            read.keep(result)
         return result
 
 
@@ -220,13 +231,18 @@ def cached_function(calls: Calls) -> CachedFunction[..., Any] | AsyncCachedFunct
     """The function that users call and ask."""
     function = calls.function
     if isinstance(function, _Cached):
-        raise ConfigError(f"{calls.keys.name} is cached already", field="function")
+        raise ConfigError(f"{calls.name} is cached already", field="function")
     is_async = calls.face == "async"
-    call: Any = async_call(calls) if is_async else sync_call(calls)
-    functools.update_wrapper(call, function)
+    call: Any = async_call_of(calls) if is_async else call_of(calls)
     kind: Any = AsyncCachedFunction if is_async else CachedFunction
+    return rooted(calls, call, kind, function)  # type: ignore[no-any-return]
+
+
+def rooted(calls: Calls, call: Any, kind: Any, function: Callable[..., Any]) -> Any:
+    """A decorated function of this kind, which is called by `call` and looks like `function`."""
+    functools.update_wrapper(call, function)
     root = kind(call)
     functools.update_wrapper(root, function)
     root.__globals__ = getattr(function, "__globals__", {})
     call.calls, call.root = calls, root
-    return root  # type: ignore[no-any-return]
+    return root

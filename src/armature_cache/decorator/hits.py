@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from armature_cache.decorator.calls import NONE, Arguments, AsyncRun, Calls, Named, Run
+from armature_cache.decorator.calls import AsyncRun, Calls, Run
+from armature_cache.decorator.located import NONE, Arguments, Named
 from armature_cache.decorator.store import Store
 from armature_cache.keys import PLAIN
 
@@ -54,7 +55,7 @@ def sync_call(calls: Calls) -> Callable[..., Any]:  # noqa: C901 - a hit, writte
                 known = (store, entry.type_id, value.__class__)
                 calls.hits += 1
                 return value
-        return _load(calls, store, key, _arguments(first, second, rest), kwargs)
+        return calls.load(calls, store, key, _arguments(first, second, rest), kwargs)
 
     return call
 
@@ -100,7 +101,7 @@ def async_call(  # noqa: C901 - a hit, written out
                 known = (store, entry.type_id, value.__class__)
                 calls.hits += 1
                 return value
-        return await _load_async(calls, store, key, _arguments(first, second, rest), kwargs)
+        return await calls.load(calls, store, key, _arguments(first, second, rest), kwargs)
 
     return call
 
@@ -111,17 +112,31 @@ def _arguments(first: Any, second: Any, rest: Arguments) -> Arguments:
     return (first, second, *rest)
 
 
-def _load(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
+def load(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
+    """What a plain function returns, from the store or by a run of it."""
     run = Run(calls, args, kwargs)
-    value = store.get_or_set(key, run, **calls.storing(store, args, kwargs))
+    value = store.get_or_set(
+        key,
+        run,
+        tags=calls.tags(args, kwargs),
+        consistency=calls.consistency,
+        **calls.storing(store),
+    )
     if not run.happened:
         calls.hits += 1
     return value
 
 
-async def _load_async(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
+async def load_async(calls: Calls, store: Store, key: str, args: Arguments, kwargs: Named) -> Any:
+    """What a coroutine function returns, from the store or by a run of it."""
     run = AsyncRun(calls, args, kwargs)
-    value = await store.get_or_set(key, run, **calls.storing(store, args, kwargs))
+    value = await store.get_or_set(
+        key,
+        run,
+        tags=calls.tags(args, kwargs),
+        consistency=calls.consistency,
+        **calls.storing(store),
+    )
     if not run.happened:
         calls.hits += 1
     return value

@@ -9,6 +9,7 @@ from armature_cache._missing import Unset
 from armature_cache.entry import Entry
 from armature_cache.options import TTL, Consistency
 from armature_cache.policy import LoadKeywords
+from armature_cache.stores.base import CacheStore
 
 Face = Literal["async", "sync"]
 """`async`: operations are awaited. `sync`: they are plain calls."""
@@ -30,7 +31,7 @@ class Store(Protocol):
         tags: str | tuple[str, ...] = ...,
         type: object = ...,
         cache_none: bool = ...,
-        consistency: Consistency = ...,
+        consistency: Consistency | Unset = ...,
         **policy: Unpack[LoadKeywords],
     ) -> Any: ...
 
@@ -48,6 +49,8 @@ class Store(Protocol):
 
     def delete(self, key: str) -> Any: ...
 
+    def delete_many(self, keys: list[str]) -> Any: ...
+
 
 @runtime_checkable
 class Lender(Protocol):
@@ -64,14 +67,18 @@ def face_of(candidate: object) -> Face | None:
     return cast("Face", face) if face in {"async", "sync"} else None
 
 
+def core_of(store: Store) -> CacheStore:
+    """What stands behind a store of either face."""
+    core: Any = getattr(store, "_core", store)
+    return cast("CacheStore", core)
+
+
 def is_shared(store: Store) -> bool:
     """Whether other processes see what this store holds."""
-    core = getattr(store, "_core", store)
-    replica = getattr(getattr(core, "clock", None), "replica", None)
+    replica = getattr(getattr(core_of(store), "clock", None), "replica", None)
     return not getattr(replica, "own", True)
 
 
 def fits(store: Store, entry: Entry, want: object) -> bool:
     """Whether a resident entry is what decoding to this type would give."""
-    core: Any = getattr(store, "_core", store)
-    return bool(core._fits(entry, want))
+    return core_of(store)._fits(entry, want)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NoReturn
 
-from armature_cache.errors import CacheKeyError
+from armature_cache.errors import CacheKeyError, ConfigError
 from armature_cache.keys.binding import Arguments, Parameters, Receiver
 from armature_cache.keys.length import shortened
 from armature_cache.keys.memo import PLAIN, KeyFunction, is_fixed, remembered
@@ -37,12 +37,14 @@ class CallKeys:
     """
 
     __slots__ = (
+        "_also",
         "_first_class",
         "_ignored",
         "_keyed",
         "_known",
         "_origin",
         "_parts",
+        "_receiver",
         "_template",
         "_warned",
         "key",
@@ -57,7 +59,10 @@ class CallKeys:
         template: str | None = None,
         ignore: Collection[str] = (),
         receiver: Receiver | None = None,
+        also: Collection[str] = (),
     ) -> None:
+        self._also = also
+        self._receiver = receiver
         self._ignored = frozenset(ignore)
         self._origin = Origin(function, ignore)
         self.parameters = Parameters(function, has_receiver=receiver is not None)
@@ -76,7 +81,9 @@ class CallKeys:
 
     def template(self, source: str, *, option: str) -> Template:
         """A template over this function's arguments; `option` is `key`, `tag` or `tags`."""
-        also = [] if self.parameters.receiver is None else [self.parameters.receiver]
+        also = [*self._also]
+        if self.parameters.receiver is not None:
+            also.append(self.parameters.receiver)
         if option != "key":
             also += sorted(self._ignored.intersection(self.parameters.names))
         return Template(source, self._keyed, also=also, option=option)
@@ -90,6 +97,26 @@ class CallKeys:
     def private_because_of(self) -> str | None:
         """The closure variable that keeps the keys from meaning anything in other processes."""
         return self._origin.private
+
+    def filled(self, values: Mapping[str, object]) -> str:
+        """The key that the template gives for arguments, and for what `also` names.
+
+        The same as that of a reader of this template, on the same receiver.
+        """
+        if self._template is None:
+            raise ConfigError("there is no template to fill", field="key")
+        part, name = "", self.parameters.receiver
+        if self._receiver == "self" and name is not None and not self._template.names(name):
+            try:
+                said = cache_key_of(values[name])
+                part = "" if said is None else self._said(type(values[name]), said)
+            except Unkeyable as error:
+                self._refuse(name, values[name], error)
+        return shortened(part + self._template.fill(values))
+
+    def needs(self, name: str) -> bool:
+        """Whether the template names this."""
+        return self._template is not None and self._template.names(name)
 
     def _key_function(self, receiver: Receiver | None) -> KeyFunction:
         template, name = self._template, self.parameters.receiver
