@@ -14,6 +14,9 @@ from benchmarks.traces.reading import SYNTHETIC, read, synthesise
 
 OURS = "armature"
 OPTIMUM = "optimum"
+BELADY = "libcachesim Belady"
+FAMILIES = ("LRU", "SIEVE", "S3-FIFO", "LFU", "theine (W-TinyLFU)")
+"""The policies that the targets name."""
 Row = dict[str, Any]
 
 
@@ -44,17 +47,22 @@ def traces(arguments: argparse.Namespace) -> Iterator[tuple[str, int, Sequence[s
 
 def summary(rows: list[Row], names: Sequence[str]) -> list[str]:
     """How our engine stands against the best of the others on each row, and against each alone."""
-    others = [name for name in names if name not in (OURS, OPTIMUM)]
+    others = [name for name in names if name not in (OURS, OPTIMUM, BELADY)]
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in names}
+    return [
+        worst(rows, [name for name in others if name in FAMILIES], "the policies of the targets"),
+        worst(rows, others, "all others that do not know the future"),
+        "mean: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()),
+    ]
+
+
+def worst(rows: list[Row], others: Sequence[str], what: str) -> str:
     gaps = {
         f"{row['trace']}, {row['entries']}": row[OURS] - max(row[name] for name in others)
         for row in rows
     }
-    worst = min(gaps, key=lambda row: gaps[row])
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in names}
-    return [
-        f"worst row against the best of the others: {gaps[worst]:+.2f} points ({worst})",
-        "mean: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()),
-    ]
+    least = min(gaps, key=lambda row: gaps[row])
+    return f"worst row against the best of {what}: {gaps[least]:+.2f} points ({least})"
 
 
 def main() -> None:

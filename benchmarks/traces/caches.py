@@ -50,15 +50,50 @@ def _cachetools(keys: Sequence[str], capacity: int) -> int:
     return hits
 
 
+_JUDGED = ("LRU", "Sieve", "S3FIFO", "ARC", "LIRS", "TwoQ", "WTinyLFU", "Belady")
+"""The policies of libcachesim that are replayed; the last one knows the future."""
+
+
+def _libcachesim(policy: str) -> Replay:
+    """A policy as the simulator of the S3-FIFO and SIEVE papers implements it."""
+
+    def replay(keys: Sequence[str], capacity: int) -> int:
+        library = importlib.import_module("libcachesim")
+        cache = getattr(library, policy)(cache_size=capacity)
+        numbers: dict[str, int] = {}
+        ids = [numbers.setdefault(key, len(numbers)) for key in keys]
+        following = _next_uses(ids) if policy == "Belady" else [-2] * len(ids)
+        request = library.Request(obj_size=1)
+        hits = 0
+        for number, use in zip(ids, following, strict=True):
+            request.obj_id, request.next_access_vtime = number, use
+            hits += cache.get(request)
+        return hits
+
+    return replay
+
+
+def _next_uses(ids: Sequence[int]) -> list[int]:
+    """When each access's key is wanted next; far in the future if never."""
+    later: dict[int, int] = {}
+    found = [0] * len(ids)
+    for at in range(len(ids) - 1, -1, -1):
+        found[at] = later.get(ids[at], 2**62)
+        later[ids[at]] = at
+    return found
+
+
 _PEERS: dict[str, tuple[str, Replay]] = {
     "theine (W-TinyLFU)": ("theine", _theine),
     "cachetools LFU": ("cachetools", _cachetools),
 }
+_JUDGES = {f"libcachesim {name}": ("libcachesim", _libcachesim(name)) for name in _JUDGED}
 
 
 def peers() -> dict[str, Replay]:
+    """The caches and simulated policies of which the library is installed."""
     return {
         name: replay
-        for name, (module, replay) in _PEERS.items()
+        for name, (module, replay) in (_PEERS | _JUDGES).items()
         if importlib.util.find_spec(module) is not None
     }

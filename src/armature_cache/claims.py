@@ -47,6 +47,10 @@ _TOLERANCE: Final = 0.005
 NOTHING_STORED: Final = Version(0, 0, -math.inf)
 
 
+_FIRST_POLL: Final = 0.02
+_LONGEST_POLL: Final = 0.5
+
+
 class Claim(NamedTuple):
     """The answer to one who wants to load a key.
 
@@ -56,6 +60,30 @@ class Claim(NamedTuple):
     holder: Holder
     left: float
     stored: Version
+
+
+class Patience:
+    """How long others are waited for: each holder in turn has `life` seconds."""
+
+    __slots__ = ("_ends_at", "_life", "_nonce", "_poll")
+
+    def __init__(self, life: float) -> None:
+        self._life = life
+        self._nonce, self._ends_at, self._poll = "", 0.0, _FIRST_POLL
+
+    def pause(self, claim: Claim, now: float) -> float:
+        """Seconds until the next look, if nobody rings before; 0 when the holder had his time."""
+        if claim.holder.nonce != self._nonce:
+            self._nonce, self._ends_at, self._poll = (
+                claim.holder.nonce,
+                now + self._life,
+                _FIRST_POLL,
+            )
+        left = self._ends_at - now
+        if left <= 0:
+            return 0.0
+        poll, self._poll = self._poll, min(self._poll * 2, _LONGEST_POLL)
+        return min(max(claim.left, 0.001), poll, left)
 
 
 def version_of(entry: Entry | None) -> Version:

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from armature_cache import RedisCache
+from armature_cache import CacheConfig, RedisCache
+from armature_cache.clocks import server_replica
 from armature_cache.errors import BackendUnavailable
 from armature_cache.redisio.port import Answer, Command, Port
+
+
+def apart(config: CacheConfig, **given: Any) -> RedisCache:
+    """A store with a replica of its own, as another process has."""
+    known = dict(server_replica._replicas)
+    server_replica._replicas.clear()
+    try:
+        return RedisCache(config, **given)
+    finally:
+        server_replica._replicas.clear()
+        server_replica._replicas.update(known)
 
 
 class Tap:

@@ -10,12 +10,11 @@ from redis.asyncio import Redis
 from armature_cache import (
     CacheConfig,
     InMemoryCache,
-    RedisCache,
     TaggedCache,
     TieredCache,
     TieredCacheConfig,
 )
-from armature_cache.clocks.server_replica import ServerReplica
+from tests.coherence.ports import apart
 from tests.contract.faces import ManualTime
 
 
@@ -23,9 +22,7 @@ def stack(url: str, namespace: str, bound: float) -> tuple[TaggedCache, ManualTi
     """A cache with a replica and a time of its own, as in another process."""
     time = ManualTime()
     config = CacheConfig.redis(url, namespace=namespace, hints=False, staleness_bound=bound)
-    redis = RedisCache(config, time=time)
-    inside: Any = redis
-    inside._replica = inside.clock.replica = ServerReplica()
+    redis = apart(config, time=time)
     tiers = TieredCacheConfig(staleness_bound=bound)
     return TaggedCache(TieredCache(InMemoryCache(time=time), redis, tiers)), time
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from armature_cache import CacheConfig, InMemoryCache, RedisCache, TaggedCache, TieredCache
 from armature_cache.clocks import redis_commands, redis_sync
 from armature_cache.clocks import replica as replicas
-from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.redisio.port import Command
-from tests.coherence.ports import Tap, tap
+from tests.coherence.ports import Tap, apart, tap
 
 
 def stack(url: str, namespace: str) -> tuple[TaggedCache, RedisCache, Tap]:
@@ -22,11 +19,8 @@ def stack(url: str, namespace: str) -> tuple[TaggedCache, RedisCache, Tap]:
 
 def stranger(url: str, namespace: str) -> tuple[TaggedCache, RedisCache, Tap]:
     """A cache with a replica of its own, as in another process: it starts cold."""
-    _, redis, line = stack(url, namespace)
-    inside: Any = redis
-    inside._replica = inside.clock.replica = ServerReplica()
-    again = TaggedCache(TieredCache(InMemoryCache(), redis))
-    return again, redis, line
+    redis = apart(CacheConfig.redis(url, namespace=namespace, hints=False))
+    return TaggedCache(TieredCache(InMemoryCache(), redis)), redis, tap(redis)
 
 
 async def count(redis: RedisCache, name: str) -> int:

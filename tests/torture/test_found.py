@@ -16,14 +16,12 @@ from armature_cache import (
     BackendError,
     CacheConfig,
     InMemoryCache,
-    RedisCache,
     TaggedCache,
     TieredCache,
 )
-from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.errors import BackendUnavailable
 from armature_cache.redisio.port import Command
-from tests.coherence.ports import Tap, is_read, tap
+from tests.coherence.ports import Tap, apart, is_read, tap
 from tests.conftest import StartServer
 from tests.contract.faces import DEADLINE, ManualTime
 
@@ -31,11 +29,8 @@ from tests.contract.faces import DEADLINE, ManualTime
 def stack(url: str, namespace: str, time: Callable[[], float] | None = None) -> Any:
     """A cache with a replica of its own, as in another process, and the tap before its port."""
     given: dict[str, Any] = {} if time is None else {"time": time}
-    redis = RedisCache(CacheConfig.redis(url, namespace=namespace, hints=False), **given)
-    line = tap(redis)
-    inside: Any = redis
-    inside._replica = inside.clock.replica = ServerReplica()
-    return TaggedCache(TieredCache(InMemoryCache(**given), redis)), line
+    redis = apart(CacheConfig.redis(url, namespace=namespace, hints=False), **given)
+    return TaggedCache(TieredCache(InMemoryCache(**given), redis)), tap(redis)
 
 
 def before_write(line: Tap, meanwhile: Callable[[], Any]) -> None:

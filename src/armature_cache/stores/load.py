@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from armature_cache import events
 from armature_cache._missing import UNSET
 from armature_cache._runtime.base import Overdue
-from armature_cache.claims import Holder, version_of
+from armature_cache.claims import Claim, Holder, Patience, version_of
 from armature_cache.clocks.replica import Stamp
 from armature_cache.errors import BackendError
 from armature_cache.flight import Flight
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from armature_cache.stores.single import SingleMethods
 
 T = TypeVar("T")
-
-_FIRST_POLL: Final = 0.02
-_LONGEST_POLL: Final = 0.5
 
 
 class Load(Loads, Generic[T]):
@@ -198,16 +195,12 @@ class Load(Loads, Generic[T]):
             raise
 
     async def _claimed(self, flight: Flight[T], known: Entry | None, mine: Holder) -> str:
-        store, life = self._store, self._policy.lock_timeout
-        seen = version_of(known)
-        began, holder, give_up_at, poll = store.time(), "", 0.0, _FIRST_POLL
-        doomed = ""
+        store, seen = self._store, version_of(known)
+        began, patience, doomed = store.time(), Patience(self._policy.lock_timeout), ""
         while True:
             with store._listening(self._key) as signal:
-                try:
-                    (claim,) = await store._claim((self._key,), mine, life, instead_of=doomed)
-                except BackendError as error:
-                    store._failed("a load could not be claimed", error)
+                claim = await self._asked(mine, doomed)
+                if claim is None:
                     return ""
                 held = claim.holder.nonce == mine.nonce
                 if claim.stored.is_newer(seen):
@@ -222,13 +215,21 @@ class Load(Loads, Generic[T]):
                 if is_doomed(store, self._path, flight.tags, claim.holder):
                     doomed = claim.holder.nonce
                     continue
-                if claim.holder.nonce != holder:
-                    holder, give_up_at, poll = claim.holder.nonce, now + life, _FIRST_POLL
-                elif now >= give_up_at:
+                pause = patience.pause(claim, now)
+                if not pause:
                     self._tell(events.LockWaived(self._path, now - began))
                     return ""
-                await signal.wait(min(max(claim.left, 0.001), poll, give_up_at - now))
-                poll = min(poll * 2, _LONGEST_POLL)
+                await signal.wait(pause)
+
+    async def _asked(self, mine: Holder, doomed: str) -> Claim | None:
+        """The answer to a claim; None if nobody can be asked: then one loads without."""
+        life = self._policy.lock_timeout
+        try:
+            (claim,) = await self._store._claim((self._key,), mine, life, instead_of=doomed)
+        except BackendError as error:
+            self._store._failed("a load could not be claimed", error)
+            return None
+        return claim
 
     async def _finds(self, flight: Flight[T]) -> bool:
         """Whether a fresh value is stored by now."""
