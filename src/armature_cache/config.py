@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from typing import Final, Literal, get_args
 
 from armature_cache.address import Address, mask_url, parse_address
 from armature_cache.errors import ConfigError
@@ -22,6 +22,7 @@ DEFAULT_NAMESPACE: Final = "cache"
 DEFAULT_MAX_TTL: Final = 400 * 86_400.0
 DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
 _BOUNDS: Final = (0.001, 3600)
+OnFailover = Literal["reset", "replay"]
 DEFAULT_STALENESS_BOUND: Final = 0.1
 
 
@@ -34,7 +35,9 @@ class CacheConfig:
     entries without expiry. `staleness_bound` is how long after an acknowledged invalidation
     another process may still serve the old entry; `consistency="strong"` lets every read ask for
     news instead, unless the call says otherwise. `hints=False` does without the background
-    subscription.
+    subscription. `on_failover` says what becomes of entries when another server takes over:
+    `reset`, all are dead; `replay`, they live on once each process has sent its last
+    invalidations again (the same for all processes of a namespace).
     """
 
     url: str
@@ -50,6 +53,7 @@ class CacheConfig:
     max_load_time: float = 60.0
     hints: bool = True
     consistency: Consistency = "bounded"
+    on_failover: OnFailover = "reset"
 
     @classmethod
     def redis(
@@ -67,6 +71,7 @@ class CacheConfig:
         max_load_time: float = 60.0,
         hints: bool = True,
         consistency: Consistency = "bounded",
+        on_failover: OnFailover = "reset",
     ) -> CacheConfig:
         """Settings of a Redis or Valkey server.
 
@@ -76,9 +81,11 @@ class CacheConfig:
         Raises `ConfigError` with the field to mend.
         """
         limit = check_seconds("max_ttl", max_ttl)
+        address = parse_address(url)
+        check_failover(on_failover, address, hints=hints)
         return cls(
             url=url,
-            address=parse_address(url),
+            address=address,
             namespace=check_namespace(namespace),
             default_ttl=resolve_ttl(default_ttl, None, limit=limit),
             connect_timeout=check_seconds("connect_timeout", connect_timeout),
@@ -90,6 +97,7 @@ class CacheConfig:
             max_load_time=check_seconds("max_load_time", max_load_time),
             hints=check_flag("hints", hints),
             consistency="strong" if check_consistency(consistency) else "bounded",
+            on_failover=on_failover,
         )
 
     def __repr__(self) -> str:
@@ -99,6 +107,27 @@ class CacheConfig:
             if field.name not in {"url", "address"}
         )
         return f"CacheConfig(url={mask_url(self.url)!r}, {', '.join(shown)})"
+
+
+def check_failover(policy: str, address: Address, *, hints: bool) -> None:
+    """Refuse a policy that is unknown, or whose conditions do not hold."""
+    if policy not in get_args(OnFailover):
+        raise ConfigError(
+            f"on_failover is one of {get_args(OnFailover)}, not {policy!r}", field="on_failover"
+        )
+    if policy == "reset":
+        return
+    if address.topology == "cluster":
+        raise ConfigError(
+            'on_failover="replay" is for one primary with replicas: in a Cluster, a master with '
+            "values may lose what the clock's master has acknowledged",
+            field="on_failover",
+        )
+    if not hints:
+        raise ConfigError(
+            'on_failover="replay" needs hints=True: a process has to notice a failover by itself',
+            field="on_failover",
+        )
 
 
 def check_bound(value: float) -> float:

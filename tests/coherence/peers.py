@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -22,9 +24,17 @@ from armature_cache import (
 BOUND = 0.1
 
 
-def build(url: str, namespace: str, *, hints: bool = True, **tiers: Any) -> TaggedCache:
-    """The recommended stack, with hints or without."""
-    config = CacheConfig.redis(url, namespace=namespace, hints=hints, operation_timeout=1.0)
+def build(
+    url: str,
+    namespace: str,
+    *,
+    hints: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    **tiers: Any,
+) -> TaggedCache:
+    """The recommended stack, with hints or without; `settings` are those of the shared store."""
+    own = {"operation_timeout": 1.0, **(settings or {})}
+    config = CacheConfig.redis(url, namespace=namespace, hints=hints, **own)
     return TaggedCache(TieredCache(InMemoryCache(), RedisCache(config), TieredCacheConfig(**tiers)))
 
 
@@ -90,6 +100,24 @@ class Peer:
             raise TimeoutError("the peer does not answer")
         outcome, _ = self._pipe.recv()
         return outcome
+
+    def freeze(self) -> None:
+        """Stop the process where it is."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self._pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        self._process.join()
+
+    @property
+    def _pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     def close(self) -> None:
         """End the process."""

@@ -178,7 +178,7 @@ def test_protocol_names_the_keys_of_the_code():
     shown = _rows(PROTOCOL, "| Key | Type | Content |")
     expected = [
         names.clock, names.keys, names.channel, names.value("<key>"), *names.indexes("<tag>"),
-        *names.registries(), names.claim("<key>"),
+        *names.registries(), names.claim("<key>"), names.writers,
     ]  # fmt: skip
     assert list(shown) == expected
 

@@ -29,8 +29,10 @@ def _fault(ctx: Scenario, state: State, name: str) -> Moves:
                 "server: snapshot (or replica stops following)",
                 state._replace(snapshot=state.server),
             )
-    elif name == "rollback":
-        yield from _rollback(state)
+    elif name in ("rollback", "restart"):
+        yield from _rollback(state, promoted=name == "rollback")
+    elif name == "die":
+        yield from _die(state)
     elif name == "fail":
         yield from _fail(state)
     elif name == "grace":
@@ -39,10 +41,17 @@ def _fault(ctx: Scenario, state: State, name: str) -> Moves:
         yield from _local(ctx, state, name)
 
 
-def _rollback(state: State) -> Moves:
-    """Restart from an old snapshot, or failover to a lagging replica: a new run."""
+def _die(state: State) -> Moves:
+    for i, process in enumerate(state.procs):
+        if not process.gone:
+            gone = process._replace(gone=True, ops=(), todo=(), trust=False, l1=None)
+            yield f"P{i + 1} dies", put(state, i, gone)
+
+
+def _rollback(state: State, *, promoted: bool) -> Moves:
+    """Failover to a lagging replica, or else restart from an old snapshot: a new run."""
     if state.snapshot is not None:
-        server = state.snapshot._replace(run=state.server.run + 1)
+        server = state.snapshot._replace(run=state.server.run + 1, promoted=promoted)
         yield "server: rolls back to the snapshot, new run_id", state._replace(server=server)
 
 
@@ -114,6 +123,15 @@ def _trim_keys(ctx: Scenario, state: State) -> Server | None:
     return server._replace(kfloor=max(server.kfloor, server.key), key=0)
 
 
+def _time_to_report_is_over(ctx: Scenario, state: State) -> Server | None:
+    server = state.server
+    if not server.parent or not server.awaited:
+        return None
+    if ctx.has("replay_gives_up_waiting"):
+        return server._replace(awaited=(), inherits=True)
+    return server._replace(overdue=True)
+
+
 SERVER_FAULTS: dict[str, Callable[[Scenario, State], Server | None]] = {
     "flushall": _flushall,
     "evict tag clock": _lost_clock,
@@ -123,6 +141,7 @@ SERVER_FAULTS: dict[str, Callable[[Scenario, State], Server | None]] = {
     "expire tombstone": _expire_tombstone,
     "expire value": _expire_value,
     "compact tags": _compact,
+    "give up": _time_to_report_is_over,
     "trim keys": _trim_keys,
 }
 
@@ -150,6 +169,12 @@ def _forget_keys(ctx: Scenario, state: State, process: Process) -> Process | Non
     return process._replace(key=0, kknown=process.last, ops=ops)
 
 
+def _forget_log(_: Scenario, __: State, process: Process) -> Process | None:
+    if not process.log:
+        return None
+    return process._replace(log=(), forgot=process.log[-1][0])
+
+
 def _touch(ctx: Scenario, state: State, process: Process) -> Process | None:
     """A judgement of L1 at the present cursor is remembered as `seen`."""
     local = process.l1
@@ -161,6 +186,7 @@ def _touch(ctx: Scenario, state: State, process: Process) -> Process | None:
 LOCAL_FAULTS: dict[str, Callable[[Scenario, State, Process], Process | None]] = {
     "forget tags": _forget_tags,
     "forget keys": _forget_keys,
+    "forget log": _forget_log,
     "touch": _touch,
     "lapse": lapsed,
 }

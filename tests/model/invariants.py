@@ -20,10 +20,12 @@ class Invariants:
         if state.bad:
             return state.bad
         for i, process in enumerate(state.procs):
+            if process.gone:
+                continue
             bad = (
                 self._trusted_read(process)
                 or self._stale_read(state, process)
-                or self._strong_read(state, process)
+                or self._strong_read(state, i)
             )
             if bad:
                 return f"P{i + 1} {bad}"
@@ -47,10 +49,11 @@ class Invariants:
             return None
         return f"1: L1 returns v{local.version} as stale, older than v{need}"
 
-    def _strong_read(self, state: State, process: Process) -> str | None:
+    def _strong_read(self, state: State, i: int) -> str | None:
         """1 (strong), 5 and 6: a sync now, then both tiers."""
-        ctx = self.ctx
-        probe = Op("probe", "raw", epoch=process.epoch, last=process.last, declares=process.bounds)
+        ctx, process = self.ctx, state.procs[i]
+        probe = Op("probe", "raw", epoch=process.epoch, last=process.last, by=i)
+        probe = probe._replace(declares=process.bounds)
         reply = raw_sync(state.server, probe)
         if anomalous(ctx, process, probe, reply):
             state, reply = sync_script(ctx, state, probe)

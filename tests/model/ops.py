@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from tests.model import failover
 from tests.model import server as at
 from tests.model.process import (
     NEVER,
@@ -44,6 +47,8 @@ def steps(ctx: Scenario, state: State, i: int) -> Moves:
             yield f"{name}: retries", replace_op(state, i, op, after)
         elif op.step == "wait":
             yield f"{name}: the bounds of all go by", _waited(ctx, state, i, op)
+        elif op.step == "confirm" and not failover.is_confirmed(ctx, state, op):
+            continue
         elif op.step.endswith("<"):
             yield f"{name}: {op.step[:-1]} reply arrives", ARRIVE[op.step](ctx, state, i, op)
         else:
@@ -101,24 +106,35 @@ def _serve(ctx: Scenario, state: State, op: Op) -> tuple[State, Op]:
         reply = at.raw_sync(state.server, op)._replace(value=state.server.value)
     elif op.step == "score":
         reply = at.raw_sync(state.server, op._replace(last=0))
-    elif op.step == "script":
-        state, reply = at.sync_script(ctx, state, op)
     elif op.step == "fill":
         assert op.held is not None
         state, reply = at.fill(ctx, state, op.held, load=op.kind in ("load", "through"))
-    elif op.step in ("cas", "place") or op.kind == "add2":
-        step = {"cas": at.add, "place": at.place}.get(op.step, at.bump_only)
-        state, reply = step(ctx, state, op)
-    elif op.kind == "leased":
-        state, reply = at.set_leased(ctx, state, op)
-    elif op.kind in ("inv", "wait"):
-        state, reply = at.bump_tag(ctx, state, op)
-    elif op.kind == "clear":
-        state, reply = at.clear_root(ctx, state, op)
+    elif op.step == "confirm":
+        reply = Reply()
     else:
-        tombstone, store = op.kind.startswith("del"), not op.kind.endswith("2")
-        state, reply = at.bump_key(ctx, state, op, store=store, tombstone=tombstone)
+        state, reply = SCRIPTS.get(op.step, SCRIPTS.get(op.kind, _serve_bump))(ctx, state, op)
     return state, op._replace(step=op.step + "<", reply=reply)
+
+
+def _serve_bump(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
+    tombstone, store = op.kind.startswith("del"), not op.kind.endswith("2")
+    return at.bump_key(ctx, state, op, store=store, tombstone=tombstone)
+
+
+SCRIPTS: dict[str, Callable[[Scenario, State, Op], tuple[State, Reply]]] = {
+    # by step
+    "script": at.sync_script,
+    "enrol": at.enrol,
+    "cas": at.add,
+    "place": at.place,
+    # by kind
+    "add2": at.bump_only,
+    "replay": at.replay,
+    "leased": at.set_leased,
+    "inv": at.bump_tag,
+    "wait": at.bump_tag,
+    "clear": at.clear_root,
+}
 
 
 def _serve_raw(ctx: Scenario, state: State, op: Op) -> Op:
@@ -180,7 +196,13 @@ def _script_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
         return _synced(ctx, state, i, op if merged else op._replace(need=-1))
     if op.kind == "strong" and merged:
         return _synced(ctx, state, i, op)
+    if op.kind == "report":
+        done = merged and op.epoch == process.epoch
+        state = put(state, i, process._replace(report=process.report and not done))
+        return replace_op(state, i, op, None)
     step = {"strong": "raw"}.get(op.kind, "get" if op.kind in READING else "bump")
+    if step == "bump" and not _reply(op).enrolled:
+        step = "enrol"
     return replace_op(state, i, op, send(process, op, step, state))
 
 
@@ -323,9 +345,22 @@ def _bump_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process, reply = state.procs[i], _reply(op)
     if op.step == "cas<" and not reply.accepted and not reply.resync:
         return replace_op(state, i, op, None)
-    if reply.resync or reply.epoch < process.epoch:
+    if failover.is_overtaken(ctx, process, op, reply):
+        state = acknowledge(put(state, i, _without(process, op)), i, op.version)
+        return replace_op(put(state, i, failover.paid(state.procs[i], op)), i, op, None)
+    late = failover.is_late(ctx, process, reply)
+    if reply.resync or reply.epoch < process.epoch or late:
         return replace_op(state, i, op, send(process, op, "script", state))
     process = merge_bump(ctx, process, op, reply)
+    process = failover.paid(failover.logged(ctx, process, op, reply), op)
+    if op.kind == "replay":
+        return replace_op(put(state, i, _without(process, op)), i, op, None)
+    return _bumped(ctx, state, i, op, process)
+
+
+def _bumped(ctx: Scenario, state: State, i: int, op: Op, process: Process) -> State:
+    """An invalidation or a set was recorded; a second step may have to follow."""
+    reply = _reply(op)
     if op.kind == "add2":
         after = op._replace(step="place", asof=reply.q, epoch=reply.epoch, held=reply.value)
         after = after._replace(reply=None)
@@ -350,7 +385,17 @@ def _bump_arrives(ctx: Scenario, state: State, i: int, op: Op) -> State:
     return replace_op(put(state, i, process), i, op, None)
 
 
+def _enrolled(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    return replace_op(state, i, op, send(state.procs[i], op, "confirm", state))
+
+
+def _confirmed(ctx: Scenario, state: State, i: int, op: Op) -> State:
+    return replace_op(state, i, op, send(state.procs[i], op, "bump", state))
+
+
 ARRIVE = {
+    "enrol<": _enrolled,
+    "confirm<": _confirmed,
     "raw<": _raw_arrives,
     "script<": _script_arrives,
     "get<": _get_arrives,

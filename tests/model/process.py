@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.model import failover
 from tests.model.state import ALL, KEY, Local, Op, Process, Reply, Scenario, State, Value, put
 
 NEVER = -1  # nothing that was invalidated softly is accepted
@@ -24,7 +25,7 @@ def merge(ctx: Scenario, process: Process, op: Op, reply: Reply) -> tuple[Proces
     if reply.epoch < process.epoch:
         return process, False
     if reply.epoch > process.epoch:
-        process = _cold(process, reply)
+        process = failover.enter(ctx, _cold(process, reply), process, reply)
     else:
         tags = tuple(map(max, process.tags, reply.tags))
         key, floor = max(process.key, reply.key), max(process.floor, reply.floor)
@@ -38,7 +39,7 @@ def merge(ctx: Scenario, process: Process, op: Op, reply: Reply) -> tuple[Proces
             kknown = max(kknown, reply.kfloor)
         last = max(process.last, reply.seq)
         process = process._replace(last=last, kknown=kknown)
-    return _trusting(ctx, process, op, reply), True
+    return _trusting(ctx, failover.heir(process, reply), op, reply), True
 
 
 def _cold(process: Process, reply: Reply) -> Process:
@@ -108,7 +109,7 @@ def judge_stored(ctx: Scenario, process: Process, value: Value | None, over: int
     """Whether L2's value is alive by the local clock, apart from forgotten tags."""
     if value is None or value.tombstone or value.expired:
         return False
-    if value.epoch != process.epoch or value.asof < process.floor:
+    if not failover.is_of_epoch(ctx, process, value) or value.asof < process.floor:
         return False
     by_key = not value.swapped or ctx.has("swapped_judged_by_key")
     if by_key and process.key > value.asof and not ctx.has("no_key_judgement"):

@@ -10,6 +10,19 @@ COLD = (False, False)
 SOFT: dict[str, Any] = {"tags": 3, "carried": (0, 2), "soft": 2}
 PLAIN = frozenset({"fill_ignores_key_clock"})  # FILL as a Cluster must do it
 
+FAILOVER = {"snapshot": 1, "rollback": 1}
+ALONE: dict[str, Any] = {"writers": (0,), "syncing": (0,)}  # the other process only reads
+
+
+def _replay(
+    name: str,
+    todo: tuple[tuple[str, ...], ...],
+    faults: dict[str, int] = FAILOVER,
+    **settings: Any,
+) -> Scenario:
+    return Scenario(name, todo, faults, replay=True, **settings)
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -181,6 +194,36 @@ SCENARIOS = {
         Scenario("awaited", (("inv0w",), ("get", "load")), {"lapse": 1}),
         Scenario("awaited, latecomer", (("inv0w",), ("get",)), latecomer=True),
         Scenario("awaited, evicted tag clock", (("inv0w",), ("get",)), {"evict tag clock": 1}),
+        _replay("replay", (("inv0",), ()), **ALONE),
+        _replay("replay, two processes", (("inv0", "strong"), ())),
+        _replay("replay and load", (("inv0",), ("load",)), writers=(0,)),
+        _replay(
+            "replay, loading",
+            (("load",), ("inv0",)),
+            {"rollback": 1},
+            stored=False,
+            warm=COLD,
+            cursors=(3, 1),
+            lagging=1,
+            writers=(1,),
+        ),
+        _replay("replay, bumping", (("inv0", "inv1"), ()), writers=(0,), width=1),
+        _replay("replay of a delete", (("del",), ()), {**FAILOVER, "forget keys": 1}, **ALONE),
+        _replay("replay of a set", (("set",), ()), **ALONE),
+        _replay("replay, forgotten", (("inv0",), ()), {**FAILOVER, "forget log": 1}, **ALONE),
+        _replay(
+            "replay, dead writer",
+            (("inv0",), ()),
+            {**FAILOVER, "die": 1, "give up": 1},
+            writers=(0,),
+        ),
+        _replay("replay, new writer", (("inv0", "strong"), ()), {**FAILOVER, "die": 1}, writers=()),
+        _replay("replay, cleared", (("clear",), ()), **ALONE),
+        _replay("replay, cleared, falling", (("clear",), ()), falling=True, **ALONE),
+        _replay(
+            "replay, restart", (("inv0",), ()), {"snapshot": 1, "restart": 1, "die": 1}, writers=()
+        ),
+        _replay("replay twice", (("inv0",), ()), {"snapshot": 1, "rollback": 2}, **ALONE),
     )
 }
 
@@ -208,6 +251,13 @@ HAZARDS = {
         (("inv0",), ("load",)),
         {"snapshot": 1, "rollback": 1},
         mutations=frozenset({"no_run_id"}),
+    ),
+    "replay: a writer that no replica has confirmed dies": _replay(
+        "replay: a writer that no replica has confirmed dies",
+        (("inv0", "strong"), ()),
+        {**FAILOVER, "die": 1},
+        writers=(),
+        mutations=frozenset({"replay_unconfirmed"}),
     ),
 }
 
@@ -254,6 +304,19 @@ MUTATIONS = {
     "update_is_fill": "update and load",
     "update_is_unconditional": "updates",
     "update_yields_to_tombstone": "update and delete",
+    "replay_awaits_nobody": "replay",
+    "replay_of_nothing": "replay",
+    "replay_reports_first": "replay",
+    "replay_without_limit": "replay, loading",
+    "replay_bump_enters": "replay, bumping",
+    "replay_of_tags_alone": "replay of a delete",
+    "replay_without_tombstone": "replay of a delete",
+    "replay_forgets_silently": "replay, forgotten",
+    "replay_gives_up_waiting": "replay, dead writer",
+    "replay_unconfirmed": "replay, new writer",
+    "replay_forgets_clear": "replay, cleared",
+    "replay_acks_of_any_run": "replay, cleared, falling",
+    "replay_after_restart": "replay, restart",
 }
 
 # More than a second each, so `make check` leaves them out.
@@ -269,6 +332,13 @@ SLOW = {
     "delete",
     "evicted key clock",
     "evicted tag clock",
+    "replay and load",
+    "replay twice",
+    "replay, bumping",
+    "replay, dead writer",
+    "replay, loading",
+    "replay, new writer",
+    "replay, two processes",
     "sets",
     "sets in two steps",
     "slept, falling",

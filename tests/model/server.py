@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.model.state import NONCES, Op, Reply, Scenario, Server, State, Value
+from tests.model import failover
+from tests.model.state import ALL, KEY, NONCES, Op, Reply, Scenario, Server, State, Value
 
 
 def _delta(server: Server, cursor: int) -> Reply:
@@ -16,6 +17,9 @@ def _delta(server: Server, cursor: int) -> Reply:
         kfloor=server.kfloor,
         key=server.key if server.key > cursor else 0,
         bounds=server.bounds,
+        parent=server.parent,
+        limit=server.limit,
+        inherits=server.inherits,
     )
 
 
@@ -39,7 +43,7 @@ def _issue(ctx: Scenario, state: State, server: Server) -> State:
     return state._replace(server=server, issued=tuple(sorted(issued.items())))
 
 
-def new_epoch(ctx: Scenario, state: State, epoch: int, last: int) -> State:
+def new_epoch(ctx: Scenario, state: State, epoch: int, last: int, *, adopts: bool = False) -> State:
     server, resets = state.server, state.resets + 1
     number = max(server.epoch // NONCES, epoch // NONCES) + 1
     nonce = NONCES // 2 + (-resets if ctx.falling else resets)
@@ -47,22 +51,36 @@ def new_epoch(ctx: Scenario, state: State, epoch: int, last: int) -> State:
         nonce = NONCES // 2
     q = max(server.seq, last) + 1
     none = (0,) * len(server.tags)
-    epoch = number * NONCES + nonce
+    epoch, state = number * NONCES + nonce, state._replace(resets=resets)
+    if adopts:
+        return _issue(ctx, state, failover.adopted(ctx, server, epoch, q))
     fresh = Server(server.run, server.run, epoch, q, q, none, q, 0, server.value, server.bounds)
-    return _issue(ctx, state._replace(resets=resets), fresh)
+    return _issue(ctx, state, fresh._replace(writers=server.writers))
 
 
 def sync_script(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
     server = state.server
-    if behind(ctx, server, op.epoch, op.last):
-        state = new_epoch(ctx, state, op.epoch, op.last)
+    lost = behind(ctx, server, op.epoch, op.last)
+    if lost or failover.is_overdue(server):
+        adopts = lost and failover.may_adopt(ctx, server)
+        state = new_epoch(ctx, state, op.epoch, op.last, adopts=adopts)
     elif server.kfloor == 0:
         q = server.seq + 1
         floor = server.floor if ctx.has("key_loss_spares_l2") else q
         state = _issue(ctx, state, server._replace(seq=q, floor=floor, kfloor=q, key=0))
     server = state.server._replace(bounds=state.server.bounds | op.declares)
+    if op.kind == "report":
+        server = failover.reported(server, op)
     state = state._replace(server=server)
-    return state, _delta(server, op.last if op.epoch == server.epoch else 0)
+    enrolled = not ctx.replay or op.by in server.writers
+    reply = _delta(server, op.last if op.epoch == server.epoch else 0)
+    return state, reply._replace(enrolled=enrolled)
+
+
+def enrol(_: Scenario, state: State, op: Op) -> tuple[State, Reply]:
+    """A writer makes itself known, before its first invalidation."""
+    writers = tuple(sorted({*state.server.writers, op.by}))
+    return state._replace(server=state.server._replace(writers=writers)), Reply()
 
 
 def _bump(
@@ -72,12 +90,20 @@ def _bump(
     lost_keys = server.kfloor == 0 and not ctx.has("bump_ignores_key_loss")
     if lost_keys or behind(ctx, server, op.epoch, op.last):
         return state, Reply(resync=True)
+    if ctx.replay and _replay_first(ctx, server, op):
+        return state, Reply(resync=True)
     q = server.seq + 1
     tags = tuple(q if n == tag else score for n, score in enumerate(server.tags))
     server = server._replace(seq=q, tags=tags, key=q if key else server.key)
     state = _issue(ctx, state, server)
     cursor = op.last if op.epoch == server.epoch else 0
-    return state, _delta(server, cursor)._replace(q=q)
+    return state, _delta(server, cursor)._replace(q=q, parent=0, limit=0, inherits=False)
+
+
+def _replay_first(ctx: Scenario, server: Server, op: Op) -> bool:
+    """Whether a client may not bump yet: not enrolled, or not in this epoch."""
+    elsewhere = op.epoch != server.epoch and not ctx.has("replay_bump_enters")
+    return op.by not in server.writers or elsewhere
 
 
 AGEING = {"expire tombstone", "trim keys", "forget keys"}
@@ -118,6 +144,20 @@ def bump_key(
     if store:
         state = state._replace(server=state.server._replace(value=value))
     return state, reply._replace(value=value, accepted=True)
+
+
+def replay(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
+    """An invalidation that was acknowledged by the old server, once more; sets are deletes."""
+    if op.arg == ALL:
+        return clear_root(ctx, state, op)
+    state, reply = _bump(ctx, state, op, op.arg, key=op.arg == KEY)
+    if reply.resync or op.arg != KEY:
+        return state, reply
+    state = mark_old(ctx, state)
+    if not ctx.has("replay_without_tombstone"):
+        value = Value(-1, reply.q, reply.epoch, tombstone=True)
+        state = state._replace(server=state.server._replace(value=value))
+    return state, reply
 
 
 def set_leased(ctx: Scenario, state: State, op: Op) -> tuple[State, Reply]:
@@ -196,7 +236,7 @@ def alive(ctx: Scenario, server: Server, value: Value) -> bool:
     return (
         not value.tombstone
         and not value.expired
-        and value.epoch == server.epoch
+        and failover.counts(server, value.epoch, value.asof)
         and value.asof >= server.floor
         and (value.swapped or value.asof >= server.key)
         and all(server.tags[tag] <= value.asof for tag in ctx.carried)

@@ -9,6 +9,7 @@ from tests.model.process import finish
 from tests.model.state import ALL, KEY, Op, Process, Scenario, State, put
 
 Moves = Iterator[tuple[str, State]]
+SPONTANEOUS = {"sync", "replay", "report"}
 NAMES_OF_BUMPS = {"del": KEY, "del2": KEY, "clear": ALL}
 
 
@@ -23,10 +24,13 @@ def send(process: Process, op: Op, step: str, state: State) -> Op:
 
 def starts(ctx: Scenario, state: State, i: int) -> Moves:
     process = state.procs[i]
+    if process.gone:
+        return
+    yield from _replays(ctx, state, i)
     if i in ctx.syncing:
         yield from _sync(state, i)
     yield from _join_flight(state, i)
-    if sum(op.kind != "sync" and op.step != "stuck" for op in process.ops) >= ctx.width:
+    if sum(op.kind not in SPONTANEOUS and op.step != "stuck" for op in process.ops) >= ctx.width:
         return
     for name in sorted(set(process.todo)):
         todo = list(process.todo)
@@ -36,9 +40,23 @@ def starts(ctx: Scenario, state: State, i: int) -> Moves:
             yield f"P{i + 1} begins {name}", after
 
 
+def _replays(ctx: Scenario, state: State, i: int) -> Moves:
+    """After a failover: what was lost is sent again, then that it was."""
+    process = state.procs[i]
+    busy = [op.arg for op in process.ops if op.kind == "replay"]
+    for what in process.owed:
+        if what not in busy:
+            op = send(process, Op("replay", "bump", what), "bump", state)
+            yield f"P{i + 1} sends {what} again", _with(state, i, op)
+    waits = process.owed and not ctx.has("replay_reports_first")
+    if process.report and not waits and all(op.kind != "report" for op in process.ops):
+        op = send(process, Op("report", "script"), "script", state)
+        yield f"P{i + 1} reports", _with(state, i, op)
+
+
 def _with(state: State, i: int, op: Op, **changes: Any) -> State:
     process = state.procs[i]._replace(**changes)
-    ops = (*process.ops, op)
+    ops = (*process.ops, op._replace(by=i))
     return put(state, i, process._replace(ops=tuple(sorted(ops, key=lambda one: one[:12]))))
 
 

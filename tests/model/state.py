@@ -31,6 +31,13 @@ class Server(NamedTuple):
     key: int  # key clock of the one key
     value: Value | None
     bounds: frozenset[int] = frozenset()  # B: the processes whose bounds it covers
+    parent: int = 0  # the epoch that this one goes on from, after a failover
+    limit: int = 0  # what was stored up to there may be inherited
+    inherits: bool = False  # and is, since all writers have reported
+    writers: tuple[int, ...] = ()
+    awaited: tuple[int, ...] = ()
+    promoted: bool = True  # it was up when the clock was last written
+    overdue: bool = False  # the time to report is over
 
 
 class Reply(NamedTuple):
@@ -47,6 +54,10 @@ class Reply(NamedTuple):
     accepted: bool = False
     value: Value | None = None
     bounds: frozenset[int] = frozenset()
+    parent: int = 0
+    limit: int = 0
+    inherits: bool = False
+    enrolled: bool = True
 
 
 class Op(NamedTuple):
@@ -69,6 +80,7 @@ class Op(NamedTuple):
     held: Value | None = None
     expected: Value | None = None  # what a compare-and-set may replace
     declares: frozenset[int] = frozenset()  # whose bounds its process knows
+    by: int = 0  # the process
 
 
 class Local(NamedTuple):
@@ -99,6 +111,14 @@ class Process(NamedTuple):
     bounds: frozenset[int] = frozenset()  # whose bounds this process knows
     need: int = 0  # ghost: what a default read that begins now may not be older than
     hard_need: int = 0  # ghost: what one that accepts stale values may not be older than
+    parent: int = 0
+    limit: int = 0
+    inherits: bool = False
+    log: tuple[tuple[int, int], ...] = ()  # its acknowledged invalidations of this epoch
+    owed: tuple[int, ...] = ()  # what it has to send again
+    report: bool = False  # and to report when that is done
+    forgot: int = 0  # its log reaches back to here
+    gone: bool = False
 
 
 KEY, ALL = 100, 101
@@ -141,6 +161,9 @@ class Scenario:
     sliding: bool = False  # a read starts the lifetime of the value anew
     latecomer: bool = False  # the second process has not declared its bound yet
     exclusive: bool = False  # nothing is ever removed, so one `add` at most succeeds
+    replay: bool = False  # on_failover="replay"
+    writers: tuple[int, ...] = (0, 1)  # who has enrolled before
+    lagging: int = 0  # S of a replica that has stopped following before the start
     mutations: frozenset[str] = frozenset()
 
     @property
@@ -159,9 +182,13 @@ class Scenario:
         epoch, none = NONCES * 2 + 32, (0,) * self.tags
         seq = self.cursors[0]
         value = Value(0, seq, epoch) if self.stored else None
-        server = Server(1, 1, epoch, seq, 1, none, 1, 0, value, self._declared())
+        writers = self.writers if self.replay else ()
+        bounds = self._declared()
+        server = Server(1, 1, epoch, seq, 1, none, 1, 0, value, bounds, writers=writers)
         procs = tuple(self._process(i, epoch, none) for i in range(len(self.todo)))
-        return State(server, procs, tuple(self.faults.values()), issued=((epoch, seq),))
+        replica = server._replace(seq=self.lagging) if self.lagging else None
+        faults = tuple(self.faults.values())
+        return State(server, procs, faults, snapshot=replica, issued=((epoch, seq),))
 
     def _process(self, i: int, epoch: int, none: tuple[int, ...]) -> Process:
         if self.behind and i == 1:

@@ -19,6 +19,8 @@ class Forwarder:
     def __init__(self, servers: Sequence[RedisServer]) -> None:
         self.servers = list(servers)
         self.accepted = 0
+        self._passing = threading.Event()
+        self._passing.set()
         self._open: set[socket.socket] = set()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
@@ -40,11 +42,17 @@ class Forwarder:
         for thread in self._threads:
             thread.join(5)
 
+    def hold(self) -> None:
+        """Let nothing pass until connections are cut: what was sent is lost then."""
+        self._passing.clear()
+
     def cut(self) -> None:
         """Close all connections."""
         for end in list(self._open):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+        self._passing.set()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -66,7 +74,9 @@ class Forwarder:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                sink.sendall(data)
+                self._passing.wait()
+                if sink in self._open:
+                    sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -81,7 +81,7 @@ async def test_an_address_of_several_servers_counts_as_failed(
             await cache.set("k", 1, as_of=None)
         with pytest.raises(InvalidationError, match="changing run_ids"):
             await cache.invalidate_tag("t")
-        assert cache.stats().pending_invalidations == 1
+        assert cache.stats().pending_invalidations >= 1
         after = [server.command("INFO", "commandstats") for server in balancer.servers]
         assert [_evals(raw) for raw in after] == [_evals(raw) for raw in before]
         balancer.servers = balancer.servers[:1]

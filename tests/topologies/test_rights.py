@@ -107,8 +107,12 @@ def _other_name(url: str) -> str:
     return parts._replace(netloc=f"{login}@{hosts.rpartition(',')[2]}").geturl()
 
 
-async def _use(url: str, namespace: str, face: str, *, strict: bool) -> None:
-    common: dict[str, Any] = {"namespace": namespace, "operation_timeout": 1.0}
+async def _use(
+    url: str, namespace: str, face: str, *, strict: bool, on_failover: str = "reset"
+) -> None:
+    common: dict[str, Any] = {
+        "namespace": namespace, "operation_timeout": 1.0, "on_failover": on_failover
+    }  # fmt: skip
     own, other = open_cache(url, **common), open_cache(_other_name(url), **common)
     cache = Face(own if face == "async" else own.sync())
     try:
@@ -148,6 +152,18 @@ async def test_the_rights_are_enough_behind_sentinels(
         user.allow([*KEYS, *CHANNEL, *SINGLE])
         await _use(user.url(sentinel.url) + options, namespace, face, strict=True)
         assert user.refused() == set()
+
+
+@pytest.mark.parametrize("right", ["", *_row('With `on_failover="replay"`')[1:]])
+async def test_the_rights_of_writers_that_replay(
+    sentinel: SentinelServers, namespace: str, right: str
+) -> None:
+    needed = [*KEYS, *CHANNEL, *SINGLE, *_row('With `on_failover="replay"`')[1:]]
+    with _user(sentinel, namespace) as user:
+        user.allow([each for each in needed if each != right])
+        url = user.url(sentinel.url)
+        await _use(url, namespace, "async", strict=not right, on_failover="replay")
+        assert user.refused() == ({right[1:]} if right else set())
 
 
 @contextlib.contextmanager

@@ -175,8 +175,9 @@ deadline = asyncio.timeout
 
 
 def extend(limit: asyncio.Timeout, seconds: float) -> None:
-    """Let a deadline be so many seconds from now."""
-    limit.reschedule(asyncio.get_running_loop().time() + seconds)
+    """Let a deadline be so many seconds from now, unless it is over: the next wait ends then."""
+    if not limit.expired():
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def running_loop() -> Loop:

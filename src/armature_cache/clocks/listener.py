@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache._runtime.background import pause, start_daemon
 from armature_cache._runtime.ready import run_ready
+from armature_cache.clocks.failover import HEARTBEAT
 from armature_cache.errors import ClosedError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("armature_cache")
 
 LINGER: Final = 10.0
-"""Seconds for which trust is renewed after a reader had to wait for it."""
+"""Seconds for which trust is renewed after the last read."""
 AHEAD: Final = 0.5
 """The part of the staleness bound after which trust is renewed."""
 IDLE: Final = 1.0
@@ -71,11 +72,14 @@ class Ear(ABC):
         self._clock = clock
         self._time = time
         self._failures = 0
+        self._hits = 0
 
     def run(self, listener: weakref.ref[Listener]) -> None:
         """Attend until the listener has gone."""
         try:
             while (owner := listener()) is not None and not owner.closed:
+                if self._is_read():
+                    owner.wanted_at = self._time()
                 wanted_at = owner.wanted_at
                 del owner
                 self._step(wanted_at)
@@ -83,6 +87,11 @@ class Ear(ABC):
             pass
         finally:
             self.leave()
+
+    def _is_read(self) -> bool:
+        """Whether this process has answered reads since the last step, though none had to wait."""
+        before, self._hits = self._hits, self._clock.replica.hits
+        return self._hits > before > 0
 
     def _step(self, wanted_at: float) -> None:
         try:
@@ -123,7 +132,8 @@ class Ear(ABC):
         if self._clock.replica.in_debt:
             return now
         if now - wanted_at > LINGER:
-            return now + IDLE
+            replays = self._clock.replica.failover.replays
+            return self._clock.replica.synced_at + HEARTBEAT if replays else now + IDLE
         return self._clock.replica.synced_at + self._clock.replica.shortest_bound * AHEAD
 
     def patience(self, wanted_at: float) -> float:

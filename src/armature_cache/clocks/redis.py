@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import logging
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from armature_cache.clocks.failover import CONFIRM_WITHIN, WINDOW
 from armature_cache.clocks.redis_commands import BumpCommands, tombstone
 from armature_cache.clocks.redis_sync import ATTEMPTS, RedisSync
-from armature_cache.clocks.redis_wire import read_bump, text
+from armature_cache.clocks.redis_wire import number, read_bump, replicas_of, text
 from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
 from armature_cache.errors import (
@@ -23,7 +26,17 @@ if TYPE_CHECKING:
     from armature_cache.clocks.listener import Listener
     from armature_cache.config import CacheConfig
 
+logger = logging.getLogger("armature_cache")
+
 CHUNK: Final = 1000
+
+
+class Bump(NamedTuple):
+    """A script call that invalidates tags and keys, made anew for each attempt."""
+
+    make: Callable[[], Command]
+    tags: Sequence[str]
+    keys: Sequence[str]
 
 
 class RedisClock(RedisSync):
@@ -44,6 +57,11 @@ class RedisClock(RedisSync):
         )
         self.commands = BumpCommands(replica, self._names, config.max_load_time)
 
+    async def flush(self) -> None:
+        await super().flush()
+        if self.replica.failover.report_due:
+            await self.resync()
+
     async def _send(self, job: Unsent) -> tuple[Stamp, list[bytes]]:
         heads: list[bytes] = []
         stamp = Stamp(0, 0)
@@ -57,7 +75,8 @@ class RedisClock(RedisSync):
         self, tags: Sequence[str], keys: Sequence[str]
     ) -> tuple[Stamp, list[bytes]]:
         for _ in range(ATTEMPTS):
-            reply = await self.run(functools.partial(self.commands.bump, tags, keys))
+            bump = Bump(functools.partial(self.commands.bump, tags, keys), tags, keys)
+            reply = await self.run(bump)
             stamp = self.stamp_of(reply)
             if not self._names.clustered or not keys:
                 return stamp, reply[8]
@@ -90,39 +109,65 @@ class RedisClock(RedisSync):
         await self.resync()
         return None
 
-    async def run(self, make: Callable[[], Command], *, retry: bool = True) -> list[Any]:
+    async def run(self, bump: Bump, *, retry: bool = True) -> list[Any]:
         """Run a script that bumps, merge its delta, and return its reply."""
-        (reply,) = await self.run_all([make], retry=retry)
+        (reply,) = await self.run_all([bump], retry=retry)
         return reply
 
-    async def run_all(
-        self, makes: Sequence[Callable[[], Command]], *, retry: bool = True
-    ) -> list[list[Any]]:
+    async def run_all(self, bumps: Sequence[Bump], *, retry: bool = True) -> list[list[Any]]:
         """`run`, for several scripts in one pipeline.
 
         A command is made anew for each attempt, for a resync changes what it carries. A reply of
-        an epoch that is over acknowledges nothing: the command is sent again.
+        an epoch that is over, or of a server that this process has left, acknowledges nothing: the
+        command is sent again.
         """
         done: dict[int, list[Any]] = {}
         self.check()
         if not self.replica.epoch:
             await self.resync()
         for _ in range(ATTEMPTS):
-            left = [at for at in range(len(makes)) if at not in done]
-            answer = await self.port.send([makes[at]() for at in left], retry=retry)
+            await self._enrol()
+            left = [at for at in range(len(bumps)) if at not in done]
+            answer = await self.port.send([bumps[at].make() for at in left], retry=retry)
             self.saw(answer)
             for at, reply in zip(left, checked(answer, self.port.backend), strict=True):
-                word = text(reply[0])
+                word, bump = text(reply[0]), bumps[at]
                 if word == "CHANGED" or (
-                    word != "RESYNC" and self.replica.merge(read_bump(reply), answer.sent_at)
+                    word != "RESYNC"
+                    and self.replica.acknowledge(read_bump(reply), answer, bump.tags, bump.keys)
                 ):
                     done[at] = reply
                 if word not in {"CHANGED", "RESYNC"}:
                     self.replica.note_bound(int(text(reply[7])))
-            if len(done) == len(makes):
-                return [done[at] for at in range(len(makes))]
+            if len(done) == len(bumps):
+                return [done[at] for at in range(len(bumps))]
+            self.replica.failover.enrolled_until = -math.inf
             await self.resync()
         raise self.lost()
+
+    async def _enrol(self) -> None:
+        """Be known as a writer, by the server and by its replicas, before anything is written.
+
+        Where replicas do not confirm that in time it is tried again before a later write: until
+        then a failover in which this process ends, too, may lose its invalidations.
+        """
+        failover = self.replica.failover
+        if not failover.replays or self._time() < failover.enrolled_until:
+            return
+        answer = await self.port.send([("INFO", "replication")])
+        (info,) = checked(answer, self.port.backend)
+        count = replicas_of(info)
+        wait: Command = ("WAIT", count, int(CONFIRM_WITHIN * 1000))
+        (confirmed,) = await self._command_clock(enrol=True, then=[wait] if count else []) or [0]
+        good = int(confirmed) >= count
+        failover.enrolled_until = self._time() + (WINDOW / 2 if good else CONFIRM_WITHIN)
+        if not good:
+            logger.warning(
+                "%s: %d of %d replicas confirmed this process as a writer within %s s; a failover "
+                "that ends this process, too, may lose its last invalidations",
+                self.port.backend, int(confirmed), count, CONFIRM_WITHIN,
+            )  # fmt: skip
+        self._demand()
 
     def stamp_of(self, reply: list[Any]) -> Stamp:
         """The stamp that a bump was given."""
@@ -135,3 +180,28 @@ class RedisClock(RedisSync):
             "over?",
             backend=self.port.backend,
         )
+
+    async def resign(self) -> None:
+        """No longer be waited for: the replicas have all that this process has invalidated."""
+        failover = self.replica.failover
+        if not failover.replays or failover.enrolled_until == -math.inf:
+            return
+        (info,) = checked(await self.port.send([("INFO", "replication")]), self.port.backend)
+        count = replicas_of(info)
+        # A replica that has what this connection wrote has everything before it.
+        commands: list[Command] = [
+            ("ZSCORE", self._names.writers, failover.member),
+            ("ZREM", self._names.clock, b"\0nil"),
+            ("WAIT", count, int(CONFIRM_WITHIN * 1000)),
+        ]
+        heard, _, confirmed = checked(await self.port.send(commands), self.port.backend)
+        if heard is not None and int(confirmed) >= count:
+            failover.enrolled_until = -math.inf
+            gone = scripts.RESIGN([self._names.writers], failover.member, number(heard))
+            checked(await self.port.send([gone]), self.port.backend)
+
+    async def restart(self) -> None:
+        if not self.replica.epoch:
+            await self.resync()
+        await self._enrol()
+        await self.resync(restart=True)

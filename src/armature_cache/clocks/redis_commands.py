@@ -39,6 +39,7 @@ class BumpCommands:
 
     def _common(self, *, hint: bool = True) -> tuple[Argument, ...]:
         epoch, last = self._replica.stamp()
+        failover = self._replica.failover
         return (
             RUN_ID,
             epoch,
@@ -48,7 +49,7 @@ class BumpCommands:
             MAX_SERVER_KEYS,
             self._load_us,
             int(KEY_MEMORY * 1_000_000),
-            int(self._names.clustered),
+            failover.member if failover.replays else int(self._names.clustered),
         )
 
     def bump(self, tags: Sequence[str], keys: Sequence[str], *, hint: bool = True) -> Command:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache.clocks.digest import marks_of
+from armature_cache.clocks.failover import REPORT_WITHIN
 from armature_cache.clocks.redis_wire import (
     DELTA_LIMIT,
+    SyncReply,
     members,
     number,
     plain,
@@ -52,6 +54,7 @@ class RedisSync(SharedClock):
         self.clustered = self._names.clustered
         self.channel = self._names.channel
         self._syncs: dict[int, Shared[None]] = {}
+        replica.failover.declare(replays=config.on_failover == "replay")
 
     # -- who answers -------------------------------------------------------------------------
 
@@ -100,16 +103,20 @@ class RedisSync(SharedClock):
             or reply.run_id != answer.run_id
             or not answer.runs <= reply.runs
             or not reply.delta.epoch == known.epoch == replica.epoch
-            or reply.bound < replica.largest_bound
-            or reply.ttl < replica.declared_ttl
-            or not replica.merge(reply.delta, answer.sent_at)
+            or not self._is_declared(reply)
+            or 0 < reply.heritage.until < reply.micros
+            or not replica.take(reply, answer.sent_at)
         ):
             await self.resync()
             return known.asof if known.epoch == replica.epoch else 0
-        replica.run_id, replica.runs = answer.run_id, reply.runs
-        replica.note_bound(reply.bound)
         replica.note_time(reply.micros, answer.sent_at, answer.received_at)
         return reply.delta.last if not self.clustered else known.asof
+
+    def _is_declared(self, reply: SyncReply) -> bool:
+        """Whether the clock knows what this process has to say of itself."""
+        replica = self.replica
+        bounds = reply.bound >= replica.largest_bound and reply.ttl >= replica.declared_ttl
+        return bounds and (replica.failover.replays or reply.strict)
 
     def _measure(self, delta: Delta, answer: Answer) -> None:
         """What a sync brought that this replica did not know, for the probe."""
@@ -128,15 +135,22 @@ class RedisSync(SharedClock):
                 replica.brought_tags(answer.received_at)
 
     async def resync(self, *, restart: bool = False) -> None:
-        """Read the clock with authority; `restart` begins a new epoch.
+        await self._command_clock(restart=restart)
 
-        A connection that leads to another server than the script ran on is tried again.
+    async def _command_clock(
+        self, *, restart: bool = False, enrol: bool = False, then: Sequence[Command] = ()
+    ) -> list[Any]:
+        """Run the SYNC script; the replies to what is to follow on the same connection.
+
+        `enrol` makes this process known as a writer. A connection that leads to another server than
+        the script ran on is tried again.
         """
         self.check()
-        replica = self.replica
+        replica, failover = self.replica, self.replica.failover
         for _ in range(ATTEMPTS):
             runs = await self.port.runs()
-            known = replica.stamp()
+            known, before = replica.stamp(), replica.run_id
+            done = failover.report_due == known.epoch > 0 and not replica.owing
             command = scripts.SYNC(
                 [self._names.clock, self._names.keys],
                 known.epoch,
@@ -146,20 +160,25 @@ class RedisSync(SharedClock):
                 int(restart),
                 self._names.channel,
                 secrets.randbits(20),
+                int(failover.replays),
+                failover.member if enrol else "",
+                failover.member if done else "",
+                int(REPORT_WITHIN * 1_000_000),
                 *runs,
             )
-            answer = await self.port.send([command])
-            (reply,) = checked(answer, self.port.backend)
+            answer = await self.port.send([command, *then])
+            reply, *others = checked(answer, self.port.backend)
             self.saw(answer)
             state = read_resync(reply)
             if state.run_id != answer.run_id:
                 continue
             replica.note_time(state.micros, answer.sent_at, answer.received_at)
-            if replica.merge(state.delta, answer.sent_at):
-                replica.run_id, replica.runs = state.run_id, state.runs
-                replica.note_bound(state.bound)
+            left = before if restart and failover.replays else None
+            if replica.take(state, answer.sent_at, unless_left=left):
+                if done and state.delta.epoch == known.epoch:
+                    failover.report_due = 0
                 await self._backfill()
-                return
+                return others
         replica.watch.halt(self.port.backend, self._time())
         replica.distrust()
         raise BackendUnavailable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from armature_cache.clocks.heritage import NO_HERITAGE, Heritage, read_heritage
 from armature_cache.clocks.replica import Delta
 
 DELTA_LIMIT: Final = 20_000
@@ -13,7 +14,8 @@ DELTA_LIMIT: Final = 20_000
 class SyncReply(NamedTuple):
     """What a sync brought: a delta, and what the clock says of itself.
 
-    `run_id` is of the server that owns the clock, `runs` of all whose values count.
+    `run_id` is of the server that owns the clock, `runs` of all whose values count. `strict` says
+    that some process does not replay after a failover.
     """
 
     delta: Delta
@@ -22,6 +24,8 @@ class SyncReply(NamedTuple):
     bound: int
     ttl: int
     micros: int
+    heritage: Heritage = NO_HERITAGE
+    strict: bool = False
 
 
 def read_sync(cursor: int, replies: list[Any]) -> SyncReply | None:
@@ -33,6 +37,7 @@ def read_sync(cursor: int, replies: list[Any]) -> SyncReply | None:
         return None
     if not {"E", "F", "R"} <= clock.keys() or "F" not in memory:
         return None
+    heritage = read_heritage(clock.get("Q", ""), clock.get("A", ""))
     delta = Delta(
         epoch=int(clock["E"]),
         cursor=cursor,
@@ -41,16 +46,19 @@ def read_sync(cursor: int, replies: list[Any]) -> SyncReply | None:
         keys_floor=int(memory["F"]),
         tags=plain(tags),
         keys=plain(keys),
+        heritage=heritage,
     )
     micros = int(time[0]) * 1_000_000 + int(time[1])
     bound, ttl = int(clock.get("B", 0)), int(clock.get("T", 0))
     runs = frozenset((clock["R"], *_nodes(tags)))
-    return SyncReply(delta, clock["R"], runs, bound, ttl, micros)
+    return SyncReply(delta, clock["R"], runs, bound, ttl, micros, heritage, "X" in clock)
 
 
 def read_resync(reply: list[Any]) -> SyncReply:
     """The reply of the SYNC script."""
     run_id, epoch, cursor, last, floor, keys_floor, micros = (text(part) for part in reply[:7])
+    bound, ttl, pending, inherited, strict = map(text, reply[10:15])
+    heritage = read_heritage(pending, inherited)
     delta = Delta(
         epoch=int(epoch),
         cursor=int(cursor),
@@ -59,9 +67,20 @@ def read_resync(reply: list[Any]) -> SyncReply:
         keys_floor=int(keys_floor),
         tags=plain(members(reply[7])),
         keys=plain(members(reply[8])),
+        heritage=heritage,
     )
     runs = frozenset((run_id, *map(text, reply[9])))
-    return SyncReply(delta, run_id, runs, int(text(reply[10])), int(text(reply[11])), int(micros))
+    return SyncReply(
+        delta, run_id, runs, int(bound), int(ttl), int(micros), heritage, strict == "1"
+    )
+
+
+def replicas_of(info: bytes | str) -> int:
+    """How many replicas follow, in the answer to `INFO replication`."""
+    for line in text(info).splitlines():
+        if line.startswith("connected_slaves:"):
+            return int(line.partition(":")[2])
+    return 0
 
 
 def read_bump(reply: list[Any]) -> Delta:

@@ -12,10 +12,11 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from armature_cache import _forking
 from armature_cache.clocks.digest import digest, is_soft, mark_of, marks_of, soft_mark
+from armature_cache.clocks.heritage import NO_HERITAGE, Heritage
 from armature_cache.entry import Entry
 
 MAX_TAGS: Final = 50_000
@@ -42,6 +43,8 @@ class Delta(NamedTuple):
     keys_floor: int
     tags: Mapping[bytes, int]
     keys: Mapping[bytes, int]
+    heritage: Heritage | None = None
+    """What the epoch inherits; None where nothing is said of it."""
 
 
 class Verdict(enum.Enum):
@@ -53,6 +56,15 @@ class Verdict(enum.Enum):
     """Older than what this replica holds of the tags: the server has to be asked."""
     AHEAD = "ahead"
     """Of an epoch that this replica has not seen yet: a sync has to come first."""
+
+
+class Reader(Protocol):
+    """A store that answers from this process while the replica is trusted."""
+
+    @property
+    def hits(self) -> int:
+        """How many reads it has answered."""
+        ...
 
 
 class Replica:
@@ -77,6 +89,7 @@ class Replica:
         "epoch",
         "floor",
         "generation",
+        "inherited",
         "keys",
         "keys_known_above",
         "known_above",
@@ -114,12 +127,16 @@ class Replica:
             self.last = 0
             self.ahead = 0
             self.floor = 0
+            self.inherited = NO_HERITAGE
             self.known_above = 0
             self.keys_known_above = 0
             self._soft = bool(self._soft_since)
             self.tags: dict[bytes, int] = {}
             self.keys: OrderedDict[bytes, int] = OrderedDict()
             self.generation += 1
+
+    def read_by(self, reader: Reader) -> None:
+        """Note who serves what is judged by this replica."""
 
     def stamp(self) -> Stamp:
         """The epoch and the cursor, as one consistent pair."""
@@ -150,7 +167,7 @@ class Replica:
         `swapped` in is not dead by its key: others bumped that, too, before they came too late.
         """
         pending: dict[bytes, int] = {} if settled else self._pending
-        if epoch != self.epoch:
+        if epoch != self.epoch and not self.inherits(epoch, asof):
             return Verdict.AHEAD if epoch > self.epoch else Verdict.DEAD
         if (
             asof < self.floor
@@ -178,11 +195,20 @@ class Replica:
     def was_valid(self, epoch: int, asof: int, tags: tuple[str, ...]) -> bool:
         """Whether an entry that was just replaced under its key had been valid by its tags."""
         return (
-            epoch == self.epoch
+            (epoch == self.epoch or self.inherits(epoch, asof))
             and asof >= self.floor
             and not self._tag_bumped(tags, asof, self._pending)
             and not self._softened(tags, asof)
         )
+
+    def inherits(self, epoch: int, asof: int) -> bool:
+        """Whether entries of this stamp have outlived a failover."""
+        inherited = self.inherited
+        return epoch == inherited.parent and 0 < asof <= inherited.limit
+
+    def own_epoch(self, epoch: int, asof: int) -> int:
+        """The epoch in which an entry of this stamp lives on."""
+        return self.epoch if self.inherits(epoch, asof) else epoch
 
     def covers(self, key: str, tags: tuple[str, ...], stamp: Stamp) -> bool:
         """Whether a load of this stamp is new enough for a caller who arrives now."""
@@ -276,6 +302,7 @@ class Replica:
             if delta.cursor < delta.keys_floor:
                 changed |= delta.keys_floor > self.keys_known_above
                 self.keys_known_above = max(self.keys_known_above, delta.keys_floor)
+            changed |= self._inherit(delta.heritage)
             self.last = max(self.last, delta.last)
             self.ahead = 0
             self._trim()
@@ -284,6 +311,12 @@ class Replica:
             if synced_at is not None and synced_at > self.synced_at:
                 self.synced_at = synced_at
             return True
+
+    def _inherit(self, heritage: Heritage | None) -> bool:
+        if heritage is None or not heritage.complete or heritage == self.inherited:
+            return False
+        self.inherited = heritage
+        return True
 
     def _enter(self, epoch: int) -> None:
         self.forget()

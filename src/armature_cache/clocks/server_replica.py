@@ -6,17 +6,20 @@ import dataclasses
 import math
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import _forking
 from armature_cache.claims import Bells
 from armature_cache.clocks.coherence import CoherenceMeter, CoherenceStats
-from armature_cache.clocks.replica import Replica
+from armature_cache.clocks.failover import WINDOW, Done, Failover
+from armature_cache.clocks.replica import Delta, Reader, Replica
 from armature_cache.clocks.runs import RunWatch
 
 if TYPE_CHECKING:
     from armature_cache.clocks.listener import Listener
+    from armature_cache.clocks.redis_wire import SyncReply
+    from armature_cache.redisio.port import Answer
 
 
 MOST_OWED: Final = 100_000
@@ -46,10 +49,13 @@ class ServerReplica(Replica):
         "coherence",
         "deaf",
         "declared_ttl",
+        "failover",
         "largest_bound",
         "listener",
         "other_format",
         "owed",
+        "readers",
+        "resets",
         "restarts_owed",
         "restarts_paid",
         "round_trip",
@@ -69,7 +75,7 @@ class ServerReplica(Replica):
         super().__init__()
         self.owed: list[Unsent] = []
         self._size = self.restarts_owed = self.restarts_paid = 0
-        self.largest_bound = 0
+        self.largest_bound = self.resets = 0
         self.coherence = CoherenceMeter()
         self.bells: Bells[bytes] = Bells()
         self.listener: weakref.ref[Listener] | None = None
@@ -80,6 +86,8 @@ class ServerReplica(Replica):
         self.other_format = 0
         self.deaf = False
         self.unannounced, self.unannounced_since = 0, 0.0
+        self.failover = Failover()
+        self.readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self.shortest_bound = math.inf
         self.declared_ttl = 0
         self.server_ahead = self.server_behind = self.round_trip = 0.0
@@ -90,11 +98,20 @@ class ServerReplica(Replica):
 
     def after_fork(self) -> None:
         self.watch.after_fork()
+        self.failover.after_fork()
         self.owed, self._size, self.restarts_paid = [], 0, self.restarts_owed
         listener = self.listener() if self.listener is not None else None
         if listener is not None:
             listener.after_fork()
         super().after_fork()
+
+    def read_by(self, reader: Reader) -> None:
+        self.readers.add(reader)
+
+    @property
+    def hits(self) -> int:
+        """How many reads were answered in this process, which nobody had to wait for."""
+        return sum(reader.hits for reader in list(self.readers))
 
     def distrust(self) -> None:
         """Trust ends now, not after the bound."""
@@ -108,12 +125,60 @@ class ServerReplica(Replica):
 
     @property
     def in_debt(self) -> bool:
-        """Whether something was invalidated without an acknowledgement."""
-        return bool(self.owed or self._restarts)
+        """Whether something was invalidated without an acknowledgement, or is to be reported."""
+        return bool(self.owed or self._restarts or self.failover.report_due)
 
     @property
     def _restarts(self) -> int:
         return int(self.restarts_owed > self.restarts_paid)
+
+    # -- what the server says ----------------------------------------------------------------
+
+    def merge(self, delta: Delta, synced_at: float | None) -> bool:
+        with self._lock:
+            if delta.epoch > self.epoch and self.failover.replays:
+                self._send_again(self.failover.lost(self.epoch, delta.epoch, delta.heritage))
+            self.resets += 0 < self.epoch < delta.epoch
+            return super().merge(delta, synced_at)
+
+    def _send_again(self, lost: list[Done] | None) -> None:
+        """Owe what a promoted server does not know; everything, if it is not known what that is."""
+        if lost is None:
+            self.restarts_owed += 1
+            return
+        for done in lost:
+            self.owe(Unsent(done.tags, done.keys, self.hold(done.tags, done.keys, done.at)))
+
+    def take(self, reply: SyncReply, synced_at: float, *, unless_left: str | None = None) -> bool:
+        """Merge what a sync brought, and note who said it.
+
+        With `unless_left` not if this process has gone over from that server to another meanwhile.
+        """
+        with self._lock:
+            if unless_left is not None and self.run_id not in {unless_left, reply.run_id}:
+                return False
+            if not self.merge(reply.delta, synced_at):
+                return False
+            self.run_id, self.runs = reply.run_id, reply.runs
+            self.note_bound(reply.bound)
+            return True
+
+    def acknowledge(
+        self, delta: Delta, answer: Answer, tags: Sequence[str], keys: Sequence[str]
+    ) -> bool:
+        """Merge the reply to a bump; False if it acknowledges nothing."""
+        with self._lock:
+            failover = self.failover
+            if failover.replays and answer.run_id != self.run_id:
+                return False
+            if not self.merge(delta, answer.sent_at):
+                return False
+            if failover.replays:
+                failover.log.note(delta.last, tags, keys, answer.sent_at)
+                failover.enrolled_until = answer.sent_at + WINDOW / 2
+            return True
+
+    # -- what is owed to it ------------------------------------------------------------------
 
     def owe(self, job: Unsent) -> None:
         """Keep an invalidation that was not acknowledged, to be sent again.
@@ -153,7 +218,12 @@ class ServerReplica(Replica):
 
     def report(self) -> CoherenceStats:
         """How this process keeps up, for `stats()`."""
-        return dataclasses.replace(self.coherence.report(), halts=self.watch.halts)
+        return dataclasses.replace(
+            self.coherence.report(),
+            halts=self.watch.halts,
+            resets=self.resets,
+            replayed=self.failover.replayed,
+        )
 
     def brought_tags(self, at: float) -> None:
         """A sync brought invalidations of tags, of which a hint should have told."""

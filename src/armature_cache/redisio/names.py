@@ -19,7 +19,7 @@ class Names:
     registry: they are in the bucket of the value's key. A single server has one bucket.
     """
 
-    __slots__ = ("_namespace", "buckets", "channel", "clock", "clustered", "keys")
+    __slots__ = ("_namespace", "buckets", "channel", "clock", "clustered", "keys", "writers")
 
     def __init__(self, namespace: str, *, clustered: bool = False) -> None:
         self._namespace = namespace
@@ -28,6 +28,7 @@ class Names:
         self.clock = f"{{{namespace}}}:c"
         self.keys = f"{{{namespace}}}:k"
         self.channel = f"{{{namespace}}}:p"
+        self.writers = f"{{{namespace}}}:w"
 
     @classmethod
     def of(cls, config: CacheConfig) -> Names:

@@ -101,6 +101,11 @@ class InMemoryCache(CacheStore):
     def __repr__(self) -> str:
         return f"<InMemoryCache of {len(self._engine)} entries>"
 
+    @property
+    def hits(self) -> int:
+        """How many reads this store, and those that share its residents, have answered."""
+        return self.counters.hits
+
     def adopt(self, clock: Clock, bound: float) -> None:
         """Be the first tier over a shared store: be judged by its clock."""
         if not self._replica.own and clock.replica is not self._replica:
@@ -114,6 +119,7 @@ class InMemoryCache(CacheStore):
         self._adopted = True
         clock.replica.copied = True
         self._follow(clock, bound)
+        clock.replica.read_by(self)
 
     def _follow(self, clock: Clock, bound: float) -> None:
         self.clock, self._replica, self.bound = clock, clock.replica, bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import weakref
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from armature_cache.clocks.redis import RedisClock
 from armature_cache.clocks.server_replica import ServerReplica, replica_of
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
-from armature_cache.errors import ConfigError
+from armature_cache.errors import BackendError, ConfigError
 from armature_cache.events import Hook
 from armature_cache.loading import Flights
 from armature_cache.redisio import connect
@@ -192,6 +193,8 @@ class RedisCache(RedisEntries):
             return
         try:
             await self._flush()
+            with contextlib.suppress(BackendError):
+                await self.clock.resign()
         finally:
             self.clock.retire()
             await self._port.aclose()

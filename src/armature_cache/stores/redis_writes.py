@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
+from armature_cache.clocks.redis import Bump
 from armature_cache.clocks.redis_commands import Sealed, tombstone
 from armature_cache.clocks.redis_sync import ATTEMPTS
 from armature_cache.clocks.replica import Stamp, Verdict
@@ -109,7 +110,7 @@ class Writes(SharedWrites):
             commands.append(
                 scripts.TOUCH(
                     names, *entry.stamp, max(entry.asof, entry.seen), life, now + life,
-                    entry.key, *entry.tags,
+                    entry.key, self._clock.replica.inherited.parent, *entry.tags,
                 )
             )  # fmt: skip
         checked(await self._port.send(commands), self._port.backend)
@@ -121,7 +122,10 @@ class Writes(SharedWrites):
         """
         with self._clock.written([draft.key for draft in drafts]):
             replies = await self._clock.run_all(
-                [functools.partial(self._put_command, draft) for draft in drafts]
+                [
+                    Bump(functools.partial(self._put_command, draft), (), (draft.key,))
+                    for draft in drafts
+                ]
             )
         return [self._settled(draft, reply) for draft, reply in zip(drafts, replies, strict=True)]
 
@@ -149,7 +153,11 @@ class Writes(SharedWrites):
         commands, standing = self._clock.commands, judged is not None
         with self._clock.written([draft.key], undo=not draft.counter):
             reply = await self._clock.run(
-                lambda: commands.set(self._seal(draft, None), expected, standing=standing),
+                Bump(
+                    lambda: commands.set(self._seal(draft, None), expected, standing=standing),
+                    (),
+                    (draft.key,),
+                ),
                 retry=False,
             )
         if reply[0] == b"CHANGED":
@@ -210,7 +218,10 @@ class ClusterWrites(Writes):
         with self._clock.written([draft.key for draft in drafts]):
             for _ in range(ATTEMPTS):
                 replies = await self._clock.run_all(
-                    [functools.partial(self._first, draft) for draft in drafts]
+                    [
+                        Bump(functools.partial(self._first, draft), (), (draft.key,))
+                        for draft in drafts
+                    ]
                 )
                 outcomes = await self._clock.placed(list(map(self._second, drafts, replies)))
                 if outcomes is not None:
@@ -259,7 +270,7 @@ class ClusterWrites(Writes):
         )
         with self._clock.written([draft.key], undo=not draft.counter):
             for _ in range(ATTEMPTS):
-                reply = await self._clock.run(first, retry=False)
+                reply = await self._clock.run(Bump(first, (), (draft.key,)), retry=False)
                 if judged is not None and reply[-1] != 1:
                     return False
                 stamp = self._clock.stamp_of(reply)

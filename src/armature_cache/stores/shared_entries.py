@@ -154,7 +154,8 @@ class SharedEntries(CacheStore):
         ]
 
     def _newer(self, parsed: Envelope, scores: dict[bytes, int]) -> bool:
-        return parsed.epoch == self._replica.epoch and all(
+        replica = self._replica
+        return replica.own_epoch(parsed.epoch, parsed.asof) == replica.epoch and all(
             scores.get(digest(tag), 0) <= parsed.asof for tag in parsed.tags
         )
 
@@ -172,7 +173,7 @@ class SharedEntries(CacheStore):
             key,
             None,
             asof=parsed.asof,
-            epoch=parsed.epoch,
+            epoch=self._replica.own_epoch(parsed.epoch, parsed.asof),
             tags=parsed.tags,
             created=(parsed.created - ahead) / 1000,
             fresh_until=fresh_until,

@@ -1,6 +1,7 @@
 """The Lua scripts of the coherence protocol."""
 
-from armature_cache.redisio.scripts.clock import BUMP, CHECK, OFFER, SET, SYNC
+from armature_cache.redisio.scripts.clock import BUMP, CHECK, OFFER, SET
+from armature_cache.redisio.scripts.sync import RESIGN, SYNC
 from armature_cache.redisio.scripts.values import (
     BURY,
     CLAIM,
@@ -25,6 +26,7 @@ __all__ = [
     "PLACE",
     "PRUNE",
     "RELEASE",
+    "RESIGN",
     "SAME",
     "SET",
     "SYNC",

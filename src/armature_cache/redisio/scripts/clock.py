@@ -7,83 +7,6 @@ from typing import Final
 from armature_cache.redisio.port import Script
 from armature_cache.redisio.scripts.parts import BUMPING, DROPPING, INDEXING, PRELUDE, UNTOUCHED
 
-SYNC: Final = Script(
-    PRELUDE
-    + """
--- KEYS clock, key clock; ARGV epoch, last, bound in us, longest ttl in ms, restart, channel, nonce,
--- in a cluster the run_ids of all primaries
-local function nodes(key)
-  local found, any = {}, false
-  for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
-    if string.sub(m, 1, 3) == '\\0N:' then
-      found[string.sub(m, 4)] = true
-      any = true
-    end
-  end
-  return found, any
-end
-local c, k = KEYS[1], KEYS[2]
-local s = specials(c)
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
-local S, E = last(c), tonumber(s.E)
-local my_epoch, my_last = tonumber(ARGV[1]), tonumber(ARGV[2])
-local now = micros()
-local reset = ARGV[5] == '1' or not S or not E or not s.F or s.R ~= run or E < my_epoch
-  or (E == my_epoch and S < my_last)
-local known, any = nodes(c)
-for i = 8, #ARGV do
-  if any and not known[ARGV[i]] then reset = true end
-end
-if reset then
-  local q = math.max((S or 0) + 1, my_last + 1, now)
-  local NONCES = 1048576
-  local number = math.max(math.floor((E or 0) / NONCES) + 1, math.floor(my_epoch / NONCES) + 1,
-    math.floor(now / 1000000))
-  E = number * NONCES + tonumber(ARGV[7])
-  redis.call('UNLINK', c, k)
-  local B, T = s.B, s.T
-  s, S = {}, q
-  put(c, s, 'E', digits(E))
-  put(c, s, 'R', run)
-  put(c, s, 'F', digits(q))
-  if B then put(c, s, 'B', B) end
-  if T then put(c, s, 'T', T) end
-  redis.call('ZADD', c, digits(q), '\\0S')
-  any = false
-end
-if not any then
-  known = {}
-  for i = 8, #ARGV do
-    redis.call('ZADD', c, TOP, '\\0N:' .. ARGV[i])
-    known[ARGV[i]] = true
-  end
-end
-local listed = {}
-for node in pairs(known) do listed[#listed + 1] = node end
-local ks = specials(k)
-if not ks.F then
-  if not reset then
-    S = math.max(S + 1, now)
-    redis.call('ZADD', c, digits(S), '\\0S')
-  end
-  put(k, ks, 'F', digits(S))
-  put(c, s, 'F', digits(S))
-end
-if tonumber(ARGV[3]) > tonumber(s.B or 0) then put(c, s, 'B', ARGV[3]) end
-if tonumber(ARGV[4]) > tonumber(s.T or 0) then put(c, s, 'T', ARGV[4]) end
-local cursor = my_last
-if E ~= my_epoch or redis.call('ZCOUNT', c, '(' .. digits(cursor), '(' .. TOP) > 20000 then
-  cursor = S
-end
-if reset and ARGV[6] ~= '' then
-  redis.call(#ARGV > 7 and 'SPUBLISH' or 'PUBLISH', ARGV[6], digits(S))
-end
-return {run, digits(E), digits(cursor), digits(S), s.F, ks.F, digits(now),
-  delta(c, cursor), delta(k, cursor), listed, s.B or '0', s.T or '0'}
-"""
-)
-"""Read the clock with authority: declares, repairs, and resets it when it cannot be trusted."""
-
 BUMP: Final = Script(
     PRELUDE
     + DROPPING
@@ -132,7 +55,7 @@ end
 local judged = tonumber(ARGV[16])
 if judged >= 0 then
   local c, asof, epoch = specials(KEYS[1]), read_stamp(KEYS[3])
-  local stands = asof and tonumber(c.E) == epoch and tonumber(c.F or 0) <= asof
+  local stands = asof and heir(c, epoch, asof) and tonumber(c.F or 0) <= asof
     and tonumber(redis.call('ZSCORE', KEYS[2], ARGV[14]) or 0) <= asof
   for i = 17, 16 + judged do
     stands = stands and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or 0) <= asof

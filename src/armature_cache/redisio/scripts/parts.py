@@ -4,7 +4,10 @@ Sequences are microseconds and exceed what Lua's `tostring` prints, hence `strin
 members of the clocks carry their value in their name and stand above every tag: `\0S` (last
 sequence), `\0E:` epoch, `\0R:` run_id, `\0N:` run_ids of a cluster's primaries, `\0F:` floor,
 `\0B:` largest staleness bound in µs, `\0T:` longest lifetime in use in ms; in the key clock
-`\0F:` is the floor of its memory.
+`\0F:` is the floor of its memory. Of failovers tell `\0X:` (some process does not replay), `\0Q:`
+(parent epoch, limit, and until when writers may report), `\0W:` writers that have not reported,
+and `\0A:` (parent epoch and limit) once all have. Beside the clock a sorted set holds the writers:
+member -> when it was last heard of.
 
 `same` tells whether two envelopes hold the same value: by tags and payload, without the seal of a
 signed one; of an encrypted one by the print that its seal begins with.
@@ -16,8 +19,11 @@ from typing import Final
 
 TOP: Final = 9_000_000_000_000_000
 """The score of special members: above every sequence, exact as a double."""
-PRELUDE: Final = """
-local TOP = '9000000000000000'
+ENROLLED: Final = 60_000_000
+"""The time in µs for which a writer is waited for, after a failover, since it was heard of."""
+PRELUDE: Final = (
+    f"local TOP, ENROLLED = '{TOP}', {ENROLLED}"
+    """
 local function digits(n) return string.format('%.0f', n) end
 local function micros()
   local t = redis.call('TIME')
@@ -27,7 +33,7 @@ local function specials(key)
   local found = {}
   for _, m in ipairs(redis.call('ZRANGEBYSCORE', key, TOP, '+inf')) do
     local name, value = string.match(m, '^%z(%u):(.*)$')
-    if name and name ~= 'N' then found[name] = value end
+    if name and name ~= 'N' and name ~= 'W' then found[name] = value end
   end
   return found
 end
@@ -36,6 +42,16 @@ local function put(key, found, name, value)
   if found[name] then redis.call('ZREM', key, '\\0' .. name .. ':' .. found[name]) end
   redis.call('ZADD', key, TOP, '\\0' .. name .. ':' .. value)
   found[name] = value
+end
+local function take(key, found, name)
+  if found[name] then redis.call('ZREM', key, '\\0' .. name .. ':' .. found[name]) end
+  found[name] = nil
+end
+local function writers(clock) return string.sub(clock, 1, -2) .. 'w' end
+local function heir(s, epoch, asof)
+  if tonumber(s.E) == epoch then return true end
+  local parent, limit = string.match(s.A or '', '^(%d+):(%d+)$')
+  return parent and tonumber(parent) == epoch and asof <= tonumber(limit)
 end
 local function last(key)
   local s = redis.call('ZSCORE', key, '\\0S')
@@ -94,6 +110,7 @@ local function same(raw, envelope)
     and string.sub(raw, after) == string.sub(envelope, after)
 end
 """
+)
 
 DROPPING: Final = """
 local function drop(key, members)
@@ -132,7 +149,8 @@ local function compact_keys(k, ks, now, max_keys, memory, limit)
   put(k, ks, 'F', digits(floor))
 end
 -- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys,
--- 7 load time in us, 8 memory of the key clock in us, 9 whether in a cluster
+-- 7 load time in us, 8 memory of the key clock in us, 9 whether in a cluster: 1 or 0; a longer word
+-- is the member of a writer that replays
 local function begin()
   local s = specials(KEYS[1])
   s.S = last(KEYS[1])
@@ -140,7 +158,13 @@ local function begin()
   if not s.S or not s.E or not s.F or not s.keys.F or s.R ~= ARGV[1] then return nil end
   local E, my_epoch = tonumber(s.E), tonumber(ARGV[2])
   if E < my_epoch or (E == my_epoch and s.S < tonumber(ARGV[3])) then return nil end
+  if (s.A or s.Q) and s.E ~= ARGV[2] then return nil end
   local now = micros()
+  if #ARGV[9] > 1 then
+    local heard = redis.call('ZSCORE', writers(KEYS[1]), ARGV[9])
+    if not heard or tonumber(heard) < now - ENROLLED then return nil end
+    redis.call('ZADD', writers(KEYS[1]), digits(now), ARGV[9])
+  end
   s.now = now
   s.q = math.max(s.S + 1, now)
   s.cursor = tonumber(ARGV[3])

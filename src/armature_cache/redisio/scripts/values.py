@@ -71,12 +71,13 @@ TOUCH: Final = Script(
     + INDEXING
     + """
 -- KEYS value, registry, indexes...; ARGV 1 epoch and 2 asof of the entry, 3 its new asof, 4 life in
--- ms, 5 dead_at in ms, 6 key, tags...
+-- ms, 5 dead_at in ms, 6 key, 7 an epoch that is inherited from, tags...
 local asof, epoch = read_stamp(KEYS[1])
-if not asof or epoch ~= tonumber(ARGV[1]) or asof ~= tonumber(ARGV[2]) then return 0 end
-redis.call('SETRANGE', KEYS[1], 4, stamp(tonumber(ARGV[3]), epoch))
+if not asof or asof ~= tonumber(ARGV[2]) then return 0 end
+if epoch ~= tonumber(ARGV[1]) and epoch ~= tonumber(ARGV[7]) then return 0 end
+redis.call('SETRANGE', KEYS[1], 4, stamp(tonumber(ARGV[3]), tonumber(ARGV[1])))
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
-index(KEYS[2], 3, ARGV, 7, #KEYS - 2, ARGV[6], ARGV[5], digits(micros() / 1000))
+index(KEYS[2], 3, ARGV, 8, #KEYS - 2, ARGV[6], ARGV[5], digits(micros() / 1000))
 return 1
 """
 )
