@@ -6,7 +6,9 @@ import argparse
 import json
 import subprocess
 import sys
+from typing import get_args
 
+from armature_cache.config import OnFailover
 from tests.torture import report
 from tests.torture.group_faults import KINDS
 from tests.torture.mutate import MUTATIONS
@@ -20,6 +22,7 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--server", choices=SERVERS, default="valkey")
     parser.add_argument("--topology", choices=TOPOLOGIES, default="standalone")
+    parser.add_argument("--on-failover", choices=get_args(OnFailover), default="reset")
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -41,6 +44,8 @@ def _options() -> Options:
         mistake = MUTATIONS[said.mutate]
         said.topology = mistake.topology
         said.faults = mistake.faults if said.faults == "all" else said.faults
+    if said.topology == "cluster" and said.on_failover == "replay":
+        parser.error("--on-failover replay is not for a Cluster")
     faults = {"all": tuple(KINDS[said.topology]), "none": ()}.get(
         said.faults, tuple(name.strip() for name in said.faults.split(";"))
     )
@@ -49,6 +54,7 @@ def _options() -> Options:
     return Options(
         server=said.server,
         topology=said.topology,
+        on_failover=said.on_failover,
         seconds=said.seconds if said.minutes is None else said.minutes * 60,
         seed=said.seed,
         workers=said.workers,

@@ -22,6 +22,7 @@ from tests.torture.events import (
     Event,
     Fault,
     Held,
+    Outlived,
     Read,
     Settled,
     Token,
@@ -152,6 +153,7 @@ class Tally:
     operations: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     outcomes: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     faults: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    epochs: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     reads: int = 0
     hits: int = 0
     calm_reads: int = 0
@@ -181,11 +183,15 @@ class Checker:
         for event in events:
             self._take(event)
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - one line a kind
+    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line a kind
         match event:
             case Done():
                 self.tally.operations[event.op] += 1
                 self.tally.outcomes[event.outcome] += 1
+            case Outlived():
+                self.tally.epochs += collections.Counter(
+                    begun=event.resets, inherited=event.inherited, replayed=event.replayed
+                )
             case Read():
                 self._read(event)
             case Commit():

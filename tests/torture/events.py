@@ -147,6 +147,16 @@ class Trouble(NamedTuple):
     text: str
 
 
+class Outlived(NamedTuple):
+    """What a worker met until its end: new epochs, those that inherited, what it sent again."""
+
+    at: float
+    worker: str
+    resets: int
+    inherited: int
+    replayed: int
+
+
 class Done(NamedTuple):
     """One operation was done; for the statistics."""
 
@@ -158,5 +168,5 @@ class Done(NamedTuple):
 
 Event = (
     Commit | Claim | Settled | Closing | Closed | Read | CountBegun | CountEnded
-    | Held | Fault | Breaking | Trouble | Vanished | Done
+    | Held | Fault | Breaking | Trouble | Vanished | Outlived | Done
 )  # fmt: skip

@@ -48,7 +48,7 @@ def _trust_forever() -> None:
 
 
 def _no_run_id() -> None:
-    asks = "string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'"
+    asks = "string.match(s.info, 'run_id:(%w+)') or 'unknown'"
 
     async def later(self: Any, connection: Any, *rest: Any) -> str:
         return "same"

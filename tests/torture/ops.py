@@ -362,7 +362,7 @@ async def lock(hands: Hands) -> str:
     return ended.said
 
 
-WEIGHTS: Final[dict[Operation, int]] = {
+_WEIGHTS: Final[dict[Operation, float]] = {
     get: 200, get_strong: 80, get_many: 40, get_or_set: 160, get_or_set_many: 20, aside: 80,
     refresh: 15, set_marked: 30, set_new: 40, set_known: 15, set_many: 8, add: 40, expire: 30,
     get_or_set_stale: 40, delete: 40, delete_many: 8, invalidate: 40, invalidate_several: 8,
@@ -371,8 +371,13 @@ WEIGHTS: Final[dict[Operation, int]] = {
 }  # fmt: skip
 
 
-async def one(hands: Hands) -> None:
-    """One operation, drawn at random."""
-    (operation,) = hands.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
+def weights(on_failover: str) -> dict[Operation, float]:
+    """How often each is drawn. What is cleared every second cannot outlive a failover."""
+    return {**_WEIGHTS, clear: 0.03} if on_failover == "replay" else _WEIGHTS
+
+
+async def one(hands: Hands, drawn: dict[Operation, float]) -> None:
+    """One operation, drawn at random by its weight."""
+    (operation,) = hands.rng.choices(list(drawn), list(drawn.values()))
     outcome = await operation(hands)
     hands.journal.tell(Done, operation.__name__, outcome)

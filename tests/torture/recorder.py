@@ -132,7 +132,7 @@ class Recorder:
         counted = self.checker.counting.judged
         tally = self.checker.tally
         if not shown:  # the samples of delays are many
-            tally = Tally(tally.operations, tally.outcomes, tally.faults, tally.reads)
+            tally = Tally(tally.operations, tally.outcomes, tally.faults, reads=tally.reads)
         return Status(tally, counted, len(found), found[:shown])
 
 

@@ -34,12 +34,14 @@ def figures(options: Options, status: Status) -> dict[str, Any]:
     return {
         "server": options.server,
         "topology": options.topology,
+        "on_failover": options.on_failover,
         "seed": options.seed,
         "seconds": options.seconds,
         "mutation": options.mutation,
         "operations": sum(tally.operations.values()),
         "outcomes": dict(tally.outcomes),
         "faults": sum(tally.faults.values()),
+        "epochs": dict(tally.epochs),
         "reads_checked": tally.reads,
         "hits_checked": tally.hits,
         "increments_checked": status.counted,
@@ -68,6 +70,7 @@ def show(options: Options, status: Status) -> None:
     _table(out, "Operations", status.tally.operations)
     _table(out, "Outcomes", status.tally.outcomes)
     _table(out, "Faults", status.tally.faults)
+    _table(out, "Epochs, as the workers met them", status.tally.epochs)
     found = figures(options, status)
     plain = ("reads_checked", "hits_checked", "increments_checked", "calm_reads",
              "over_invalidated", "stale_ms_with_hints", "stale_ms_without_hints",

@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final
 
+from armature_cache.config import OnFailover
 from tests.torture import recorder, worker
 from tests.torture.faults import Do, Faults
 from tests.torture.group_faults import KINDS
@@ -47,6 +48,7 @@ class Options:
     timeout: float = 0.5
     faults: tuple[str, ...] | None = None
     forks: bool = True
+    on_failover: OnFailover = "reset"
     mutation: str | None = None
 
 
@@ -162,9 +164,10 @@ class _Run:
             tasks=options.tasks,
             pace=options.pace,
             awaited=rank % 2 == 0,
-            hints=rank % 4 < 2,
+            hints=rank % 4 < 2 or options.on_failover == "replay",
             strict=rank % 4 > 1,
             forks=options.forks,
+            on_failover=options.on_failover,
             mutation=options.mutation,
         )
 

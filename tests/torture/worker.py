@@ -27,11 +27,12 @@ from armature_cache import (
     TieredCacheConfig,
 )
 from armature_cache._time import boottime as now
+from armature_cache.config import OnFailover
 from tests.contract.faces import Face, drive
 from tests.torture import ops
 from tests.torture.checker import DOOMED
 from tests.torture.doom import doom
-from tests.torture.events import Trouble
+from tests.torture.events import Outlived, Trouble
 from tests.torture.hands import Hands
 from tests.torture.journal import Journal
 from tests.torture.mutate import mutate
@@ -62,6 +63,7 @@ class Job:
     hints: bool
     strict: bool
     forks: bool
+    on_failover: OnFailover
     mutation: str | None
 
 
@@ -74,6 +76,7 @@ def open_cache(job: Job, namespace: str) -> TaggedCache:
         staleness_bound=job.bound,
         operation_timeout=job.timeout,
         connect_timeout=job.timeout,
+        on_failover=job.on_failover,
     )
     tiers = TieredCacheConfig(
         staleness_bound=job.bound, on_l2_down="raise" if job.strict else "load"
@@ -101,9 +104,9 @@ class Worker:
 
     async def task(self, name: str) -> None:
         """One operation after another."""
-        hands = self.hands(name)
+        hands, drawn = self.hands(name), ops.weights(self.job.on_failover)
         while not self.truth.stopping and now() < self.ends_at:
-            await ops.one(hands)
+            await ops.one(hands, drawn)
             await hands.pause(hands.rng.expovariate(1 / self.job.pace))
 
     def run(self) -> None:
@@ -116,10 +119,16 @@ class Worker:
         else:
             self._run_threads(names)
 
+    def _tell_epochs(self) -> None:
+        for store in self.stores:
+            met = store.stats().coherence
+            self.journal.tell(Outlived, met.resets, met.inherited, met.replayed)
+
     async def _run_tasks(self, names: list[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(self.task(name))
+        self._tell_epochs()
         for store in self.stores:
             try:
                 await store.aclose()
@@ -135,6 +144,7 @@ class Worker:
             thread.start()
         for thread in threads:
             thread.join()
+        self._tell_epochs()
         for store in self.stores:
             try:
                 store.close()

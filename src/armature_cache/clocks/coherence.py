@@ -26,9 +26,9 @@ class CoherenceStats:
     over all). `violations` counts news that an earlier sync should have brought, beyond the error
     of the estimate of the server's time: any above 0 means a server that forgets or lags. `halts`
     counts how often the address was found to lead to several servers in turn, and was not used
-    for a while, `resets` how often the clock began anew while this process lived (each empties the
-    cache, unless the epoch inherits), `replayed` the invalidations that were sent again after a
-    failover.
+    for a while, `resets` how often the clock began anew while this process lived, `inherited` how
+    many of these epochs took over what was stored before (the others began with an empty cache),
+    and `replayed` the tags and keys that were sent again after failovers.
     """
 
     observed: int = 0
@@ -38,6 +38,7 @@ class CoherenceStats:
     delay_max: float = 0.0
     halts: int = 0
     resets: int = 0
+    inherited: int = 0
     replayed: int = 0
 
 

@@ -13,6 +13,7 @@ from armature_cache import _forking
 from armature_cache.claims import Bells
 from armature_cache.clocks.coherence import CoherenceMeter, CoherenceStats
 from armature_cache.clocks.failover import WINDOW, Done, Failover
+from armature_cache.clocks.heritage import NO_HERITAGE
 from armature_cache.clocks.replica import Delta, Reader, Replica
 from armature_cache.clocks.runs import RunWatch
 
@@ -50,6 +51,7 @@ class ServerReplica(Replica):
         "deaf",
         "declared_ttl",
         "failover",
+        "inheritances",
         "largest_bound",
         "listener",
         "other_format",
@@ -75,7 +77,7 @@ class ServerReplica(Replica):
         super().__init__()
         self.owed: list[Unsent] = []
         self._size = self.restarts_owed = self.restarts_paid = 0
-        self.largest_bound = self.resets = 0
+        self.largest_bound = self.resets = self.inheritances = 0
         self.coherence = CoherenceMeter()
         self.bells: Bells[bytes] = Bells()
         self.listener: weakref.ref[Listener] | None = None
@@ -139,7 +141,10 @@ class ServerReplica(Replica):
             if delta.epoch > self.epoch and self.failover.replays:
                 self._send_again(self.failover.lost(self.epoch, delta.epoch, delta.heritage))
             self.resets += 0 < self.epoch < delta.epoch
-            return super().merge(delta, synced_at)
+            before = self.inherited
+            merged = super().merge(delta, synced_at)
+            self.inheritances += NO_HERITAGE != self.inherited != before
+            return merged
 
     def _send_again(self, lost: list[Done] | None) -> None:
         """Owe what a promoted server does not know; everything, if it is not known what that is."""
@@ -222,6 +227,7 @@ class ServerReplica(Replica):
             self.coherence.report(),
             halts=self.watch.halts,
             resets=self.resets,
+            inherited=self.inheritances,
             replayed=self.failover.replayed,
         )
 
