@@ -37,7 +37,9 @@ class CacheConfig:
     news instead, unless the call says otherwise. `hints=False` does without the background
     subscription. `on_failover` says what becomes of entries when another server takes over:
     `reset`, all are dead; `replay`, they live on once each process has sent its last
-    invalidations again (the same for all processes of a namespace).
+    invalidations again (the same for all processes of a namespace). With `reclaim=True` a
+    background thread takes what this process has invalidated by tag off the server; else dead
+    values stay there until their lifetime ends, or they are evicted.
     """
 
     url: str
@@ -54,6 +56,7 @@ class CacheConfig:
     hints: bool = True
     consistency: Consistency = "bounded"
     on_failover: OnFailover = "reset"
+    reclaim: bool = False
 
     @classmethod
     def redis(
@@ -72,6 +75,7 @@ class CacheConfig:
         hints: bool = True,
         consistency: Consistency = "bounded",
         on_failover: OnFailover = "reset",
+        reclaim: bool = False,
     ) -> CacheConfig:
         """Settings of a Redis or Valkey server.
 
@@ -98,6 +102,7 @@ class CacheConfig:
             hints=check_flag("hints", hints),
             consistency="strong" if check_consistency(consistency) else "bounded",
             on_failover=on_failover,
+            reclaim=check_flag("reclaim", reclaim),
         )
 
     def __repr__(self) -> str:

@@ -144,6 +144,8 @@ OF_CACHES: Final[Mapping[str, Kind]] = {
     "max_value_bytes": SIZE,
     "max_load_time": DURATION,
     "hints": FLAG,
+    "on_failover": TEXT,
+    "reclaim": FLAG,
     "consistency": TEXT,
     "enable_l1": FLAG,
     "enable_l2": FLAG,

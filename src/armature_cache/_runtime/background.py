@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from armature_cache import _forking
@@ -23,6 +23,76 @@ def start_daemon(name: str, target: Callable[[], None]) -> threading.Thread:
 def pause(seconds: float) -> None:
     """Let a background thread rest."""
     time.sleep(seconds)
+
+
+class Errands:
+    """Words that one daemon thread works off in turn; it ends when there were none for a while.
+
+    `work` is called in that thread, takes them with `next` and comes back when that gives None. At
+    most `most` words wait; what comes beyond is dropped, and so is all after an error of `work`.
+    """
+
+    def __init__(self, name: str, work: Callable[[Errands], None], *, most: int) -> None:
+        self.closed = False
+        self._name, self._work, self._most = name, work, most
+        self._begin()
+        _forking.register(self)
+
+    def _begin(self) -> None:
+        self._change = threading.Condition()
+        self._waiting: dict[str, None] = {}
+        self._at_work = False
+
+    def fork_locks(self) -> tuple[_forking.Lock, ...]:
+        """What may not be held while the process forks."""
+        return (self._change,)
+
+    def after_fork(self) -> None:
+        """The thread did not follow into the child; its errands are its parent's."""
+        self._begin()
+
+    def give(self, words: Iterable[str]) -> None:
+        """Have these worked off; one that waits already is not doubled."""
+        with self._change:
+            if self.closed:
+                return
+            for word in words:
+                if len(self._waiting) < self._most:
+                    self._waiting.setdefault(word)
+            if self._at_work:
+                self._change.notify()
+                return
+            self._at_work = bool(self._waiting)
+        if self._at_work:
+            start_daemon(self._name, self._run)
+
+    def close(self) -> None:
+        """No more."""
+        with self._change:
+            self.closed = True
+            self._waiting.clear()
+            self._change.notify()
+
+    def next(self, patience: float) -> str | None:
+        """The next word, waiting so many seconds for it; None ends the thread."""
+        with self._change:
+            if not self._waiting and not self.closed:
+                self._change.wait(patience)
+            if self._waiting:
+                word = next(iter(self._waiting))
+                del self._waiting[word]
+                return word
+            self._at_work = False
+            return None
+
+    def _run(self) -> None:
+        try:
+            self._work(self)
+        except BaseException:
+            with self._change:
+                self._waiting.clear()
+                self._at_work = False
+            raise
 
 
 class Crew:

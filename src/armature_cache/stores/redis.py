@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from armature_cache._runtime.aio import ASYNC
@@ -24,6 +24,7 @@ from armature_cache.loading import Flights
 from armature_cache.redisio import connect
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import checked
+from armature_cache.stores.reclaiming import Reclaimer
 from armature_cache.stores.redis_claims import Claims
 from armature_cache.stores.redis_entries import RedisEntries
 from armature_cache.stores.redis_writes import ClusterWrites, Writes
@@ -142,6 +143,7 @@ class RedisCache(RedisEntries):
             time=self.time,
             listener=self._listen(),
         )
+        self._reclaimer = Reclaimer(_sweeper(self)) if self.config.reclaim else None
         self._claims = Claims(self.clock, port, self._names, runtime)
         kind = ClusterWrites if self._names.clustered else Writes
         self._writes = kind(
@@ -185,12 +187,27 @@ class RedisCache(RedisEntries):
     async def _advise(self) -> tuple[Advice, ...]:
         return await advisor.advise(self._port, self.config, self._replica)
 
+    async def _invalidate(self, tags: Sequence[str]) -> None:
+        await super()._invalidate(tags)
+        self._reclaim(tags)
+
+    async def _invalidate_and_remove(self, tags: Sequence[str], keys: Sequence[str]) -> list[bool]:
+        had = await super()._invalidate_and_remove(tags, keys)
+        self._reclaim(tags)
+        return had
+
+    def _reclaim(self, tags: Sequence[str]) -> None:
+        if tags and self._reclaimer is not None:
+            self._reclaimer.want(tags)
+
     async def _ping(self) -> None:
         checked(await self._port.send([("PING",)]), self._port.backend)
 
     async def _close(self) -> None:
         if self._port.closed:
             return
+        if self._reclaimer is not None:
+            self._reclaimer.close()
         try:
             await self._flush()
             with contextlib.suppress(BackendError):
@@ -211,6 +228,22 @@ def _background_port(
     if client is None:
         return connect.blocking_port(config, time)
     return connect.blocking_twin(client, config, time)
+
+
+def _sweeper(store: RedisCache) -> Callable[[], tuple[RedisCache, connect.ThreadPort] | None]:
+    """Makes what a reclaiming thread works with; None if the store has gone."""
+    held = weakref.ref(store)
+
+    def make() -> tuple[RedisCache, connect.ThreadPort] | None:
+        owner = held()
+        if owner is None:
+            return None
+        port = _background_port(owner._client, owner.config, owner.time)
+        twin = copy.copy(owner)
+        twin._attach(port, BLOCKING)
+        return twin, port
+
+    return make
 
 
 def _ears(store: RedisCache) -> Callable[[], HintEar]:

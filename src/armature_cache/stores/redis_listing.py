@@ -39,7 +39,10 @@ class RedisListing(SharedEntries):
             entry.fresh_until = entry.dead_at = now + max(0, left) / 1000
 
     async def _heads(self, keys: Sequence[str]) -> list[Envelope | None]:
-        """The headers of several values; two round trips where tags are long."""
+        return [envelope.parse_head(raw) for raw in await self._raw_heads(keys)]
+
+    async def _raw_heads(self, keys: Sequence[str]) -> list[bytes]:
+        """The bytes of headers and tags of several values; two round trips where tags are long."""
         names = [self._names.value(key) for key in keys]
         reads: list[Command] = [("GETRANGE", name, 0, _HEAD - 1) for name in names]
         raws, _ = await self.clock.read(reads, self.bound, strong=False)
@@ -54,7 +57,7 @@ class RedisListing(SharedEntries):
             answer = await self._port.send(more)
             for at, raw in zip(long, checked(answer, self._port.backend), strict=True):
                 raws[at] = raw
-        return [envelope.parse_head(raw) for raw in raws]
+        return raws
 
     async def _scan(self, prefix: str) -> AsyncIterator[str]:
         pattern = self._names.pattern(prefix)
@@ -66,7 +69,7 @@ class RedisListing(SharedEntries):
                 ((cursor, names),) = checked(await port.send([command]), self._port.backend)
                 keys = [
                     key
-                    for key in (_decoded(self._names.key_of(name)) for name in names)
+                    for key in (decoded(self._names.key_of(name)) for name in names)
                     if key is not None and key.startswith(prefix) and key not in seen
                 ]
                 seen.update(keys)
@@ -86,7 +89,7 @@ class RedisListing(SharedEntries):
         scores = {
             index: pairs(reply) for index, reply in zip(indexes, replies, strict=True) if reply
         }
-        members = [key for found in scores.values() for key in map(_decoded, found)]
+        members = [key for found in scores.values() for key in map(decoded, found)]
         alive = await self._probe([key for key in members if key is not None])
         listed = [key for key, entry in alive.items() if tag in entry.tags]
         for index, found in scores.items():
@@ -114,7 +117,7 @@ class RedisListing(SharedEntries):
             for registry in self._names.registries()
         ]
         replies = checked(await self._port.send(commands), self._port.backend)
-        found = dict.fromkeys(name for reply in replies for name in map(_decoded, reply))
+        found = dict.fromkeys(name for reply in replies for name in map(decoded, reply))
         names = [name for name in found if name is not None]
         live: list[str] = []
         for at in range(0, len(names), PAGE):
@@ -135,7 +138,7 @@ class RedisListing(SharedEntries):
             [member for reply in replies[at * count : (at + 1) * count] for member in reply]
             for at in range(len(names))
         ]
-        keys = {key for members in listed for key in map(_decoded, members) if key is not None}
+        keys = {key for members in listed for key in map(decoded, members) if key is not None}
         seen = {tag for entry in (await self._probe(list(keys))).values() for tag in entry.tags}
         proven = [name for name in names if name in seen]
         for name, members in zip(names, listed, strict=True):
@@ -151,7 +154,8 @@ def pairs(reply: list[Any]) -> dict[bytes, bytes]:
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def _decoded(raw: bytes) -> str | None:
+def decoded(raw: bytes) -> str | None:
+    """The text of a member; None if it is none."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

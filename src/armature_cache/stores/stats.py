@@ -22,6 +22,7 @@ class Counters:
         "load_errors",
         "loads",
         "misses",
+        "reclaimed",
         "refused",
         "renewals",
         "sets",
@@ -42,6 +43,7 @@ class Counters:
     deletes: int
     invalidations: int
     refused: int
+    reclaimed: int
     renewals: int
     timeouts: int
     born_stale: int
@@ -58,12 +60,13 @@ class CacheStats:
     `load_errors` count loaders run and failed, `renewals` loads begun in the background, `timeouts`
     callers who stopped waiting for a load, `sets` values stored, `refused` fills that came too
     late, `born_stale` those that were dead when they arrived, `undecodable` stored bytes that made
-    a miss, `errors` failures of the shared store, `stale_served` reads answered past the lifetime
-    by a `LoadPolicy`, or beyond trust by `on_l2_down="serve_stale"`, `syncs` readings of the shared
-    store's clock in this process, `pending_invalidations` tags and keys that it has not
-    acknowledged yet. `entries` and `weight` (bytes, where they are counted) are what is resident
-    now, `evictions` and `expirations` what left. `coherence` says how this process keeps up with a
-    shared clock. `tiers` are the tiers' own, L1 first.
+    a miss, `reclaimed` dead values that were taken off the server, `errors` failures of the shared
+    store, `stale_served` reads answered past the lifetime by a `LoadPolicy`, or beyond trust by
+    `on_l2_down="serve_stale"`, `syncs` readings of the shared store's clock in this process,
+    `pending_invalidations` tags and keys that it has not acknowledged yet. `entries` and `weight`
+    (bytes, where they are counted) are what is resident now, `evictions` and `expirations` what
+    left. `coherence` says how this process keeps up with a shared clock. `tiers` are the tiers'
+    own, L1 first.
     """
 
     name: str
@@ -75,6 +78,7 @@ class CacheStats:
     deletes: int = 0
     invalidations: int = 0
     refused: int = 0
+    reclaimed: int = 0
     renewals: int = 0
     timeouts: int = 0
     born_stale: int = 0

@@ -178,6 +178,20 @@ return 2
 )
 """Give a claim up; 2 if somebody waits for it, who is told by this where there is a channel."""
 
+RECLAIM: Final = Script(
+    """
+-- KEYS values; ARGV their headers
+local taken, size = 0, #(ARGV[1] or '')
+for i, key in ipairs(KEYS) do
+  if redis.call('GETRANGE', key, 0, size - 1) == ARGV[i] then
+    taken = taken + redis.call('UNLINK', key)
+  end
+end
+return taken
+"""
+)
+"""Drop values that still have the headers with which they were found dead."""
+
 PRUNE: Final = Script(
     """
 -- KEYS index; ARGV member, score, ...
