@@ -142,6 +142,19 @@ def version_of(raw: bytes) -> int | None:
     return raw[2] if len(raw) > len(MAGIC) and raw[:2] == MAGIC else None
 
 
+def foreign_stamp(raw: bytes) -> tuple[int, int] | None:
+    """Epoch and asof of what a release with other envelopes has stored, from its first bytes.
+
+    All versions have magic, version, the bit of tombstones and the stamp in the same places. None
+    for what is none, of this version, or a tombstone.
+    """
+    version = version_of(raw)
+    if version in {None, VERSION} or len(raw) < BODY_AT or raw[3] & Flag.TOMBSTONE:
+        return None
+    asof, epoch, _ = _STAMP.unpack_from(raw, STAMP_AT)
+    return (epoch, asof) if raw[STAMP_AT:BODY_AT] == pack_stamp(asof, epoch) else None
+
+
 def build(key: str, envelope: Envelope) -> bytes:
     """The bytes of an envelope that belongs to `key`."""
     return close(key, envelope).stamped(envelope.asof, envelope.epoch)

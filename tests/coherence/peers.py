@@ -67,12 +67,16 @@ async def _serve(pipe: Connection, url: str, namespace: str, options: dict[str, 
 
 
 def _main(pipe: Connection, url: str, namespace: str, options: dict[str, Any]) -> None:
+    options.pop("prepare", lambda: None)()
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         asyncio.run(_serve(pipe, url, namespace, options))
 
 
 class Peer:
-    """A process with a cache of its own; every call waits for its answer."""
+    """A process with a cache of its own; every call waits for its answer.
+
+    Options are those of `build`; a function `prepare` is called in the process first.
+    """
 
     def __init__(self, url: str, namespace: str, **options: Any) -> None:
         context = multiprocessing.get_context("spawn")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache import advice, envelope
 from armature_cache.clocks import advisor
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.errors import BackendUnavailable, CounterError
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
@@ -83,10 +83,22 @@ class RedisEntries(RedisListing):
         known = Stamp(self._replica.epoch, seen)
         return (raw or b"")[: envelope.HEADER_SIZE], opened[0] if opened else None, known
 
+    def _is_foreign(self, key: str, head: bytes) -> bool:
+        """Whether another release, whose envelopes are unknown here, has something under the key.
+
+        Whether it is still valid only that release can tell: its tags are not known.
+        """
+        stamp = envelope.foreign_stamp(head)
+        if stamp is None:
+            return False
+        return self._replica.judge(key, *stamp, (), settled=True) is Verdict.VALID
+
     async def _add(self, draft: Draft) -> bool:
         for _ in range(_ATTEMPTS):
             stamp, current, _ = await self._look_at(draft.key)
             if current is not None and self.time() < current[0].fresh_until:
+                return False
+            if self._is_foreign(draft.key, stamp):
                 return False
             if await self._swap(draft, stamp):
                 return True
@@ -119,6 +131,11 @@ class RedisEntries(RedisListing):
             if outcome is not None:
                 return outcome
             stamp, current, known = await self._look_at(key)
+            if self._is_foreign(key, stamp):
+                raise CounterError(
+                    f"{key!r} is a value of another release of this library, which this one cannot "
+                    "read; nothing was added. Let one release count, or delete the key"
+                )
             if current is None or self.time() >= current[0].fresh_until:
                 draft, judged = self._counter(key, delta, ttl, tags), None
             elif current[1].counter:
