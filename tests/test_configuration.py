@@ -308,12 +308,13 @@ def test_every_field_has_a_variable():
         "write_through": "true", "promote_to_l1": "true", "l1_ttl_fraction": "0.5",
         "on_l2_down": "raise", "serve_stale_for": "10s", "l2_soft_timeout": "50ms",
         "l2_hard_timeout": "none", "breaker_failures": "3", "breaker_pause": "2s",
-        "background_writes": "yes",
+        "background_writes": "yes", "on_failover": "replay", "reclaim": "true",
     }  # fmt: skip
     assert set(given) == set(OF_CACHES)
     variables = {f"ARMATURE_CACHE_{name.upper()}": value for name, value in given.items()}
     config, tiers, _ = parts(open_cache_from_env(variables))
     assert (config.max_ttl, config.max_value_bytes) == (9 * 86_400, 1_000_000)
+    assert (config.on_failover, config.reclaim) == ("replay", True)
     assert (tiers.l1_ttl_fraction, tiers.on_l2_down) == (0.5, "raise")
 
 

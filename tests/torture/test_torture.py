@@ -28,6 +28,14 @@ def test_nothing_old_is_served_and_nothing_is_lost() -> None:
     assert found["stale_ms_without_hints"]["n"] > 0
 
 
+def test_nothing_old_is_inherited_after_a_failover() -> None:
+    words = ("--topology", "sentinel", "--on-failover", "replay", "--no-forks", "--seconds", "25")
+    code, found, said = torture(*words, "--faults", "promote a replica that lags; fail over")
+    assert (code, found["violations"]) == (0, 0), said
+    assert found["epochs"]["inherited"] > 0, said
+    assert found["epochs"]["replayed"] > 0, said
+
+
 def test_a_mistake_is_found() -> None:
     code, found, said = torture("--seconds", "8", "--mutate", "deaf-to-tags", "--faults", "none")
     assert (code, set(found["rules"])) == (1, {"stale bounded read", "stale strong read"}), said

@@ -62,8 +62,8 @@ class Errands:
             if self._at_work:
                 self._change.notify()
                 return
-            self._at_work = bool(self._waiting)
-        if self._at_work:
+            self._at_work = begins = bool(self._waiting)
+        if begins:
             start_daemon(self._name, self._run)
 
     def close(self) -> None:
