@@ -169,6 +169,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(who=WHO, space=SPACE, key=KEY, delta=st.integers(-3, 3), pick=PICK)
     def increment(self, who: int, space: int, key: str, delta: int, pick: int) -> None:
         driver, path, ttl = self.driver(who), path_of(space, key), self.ttl(pick)
+        driver(space, "exists", key, **self.strong())  # else it may add to what was cleared
         try:
             total = driver(space, "increment", key, delta, ttl=ttl)
         except CounterError:
@@ -259,6 +260,8 @@ class CacheMachine(RuleBasedStateMachine):
             return
         assert found == value
         self._changed(space, key, change)
+        for each in self.drivers:
+            each.seen.append({path: value})  # who has not heard of the change may find it valid
         if driver is other and not driver.awaited:
             self._withdrawn(driver, path, change)
         self.model.fill(path, value, tags_of(space, TAGS[key]), self.model.end(ttl), moment)
