@@ -44,6 +44,17 @@ async def test_reads_and_loads_are_told(cache: Face):
     assert ear.heard == []
 
 
+async def test_hits_are_told_whoever_was_there_first(cache: Face):
+    other = Face(cache.store.with_policy(jitter=0.1))
+    await cache.set("k", 1)
+    assert await other.get("k") == await cache.get("k") == 1
+    ear = Ear(cache)
+    for reader in (other, cache):
+        assert await reader.get("k") == 1
+        assert len(ear.take(events.Hit)) == 1
+    ear.end()
+
+
 async def test_failures_are_told(kit: Kit, cache: Face):
     ear = Ear(cache)
 

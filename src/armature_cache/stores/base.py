@@ -247,6 +247,9 @@ class CacheStore(BulkMethods):
         """
         twin = copy.copy(self)
         twin.policy = self.policy.changed(policy)
+        twin.__dict__.pop("_followers", None)
+        twin._origin = self
+        self._followed_by(twin)
         return twin
 
     # -- the rest ----------------------------------------------------------------------------

@@ -67,6 +67,8 @@ class EntryStore(ABC):
     policy: LoadPolicy = DEFAULT_POLICY
     hook: Hook
     _flights: Flights
+    _origin: EntryStore
+    """Of a store with a policy of its own: the one that it follows."""
 
     def _complain(self, what: str, error: Exception) -> None:
         """Log a failure that the caller does not see, at most once in ten seconds."""
@@ -79,6 +81,10 @@ class EntryStore(ABC):
         """Tell a store or face whenever `_peek` is another function than before."""
         followers = self.__dict__.setdefault("_followers", weakref.WeakSet())
         followers.add(follower)
+
+    def _follow_peek(self) -> None:
+        """Have `_peek` at hand anew, where it is kept at hand."""
+        self._tell_followers()
 
     def _tell_followers(self) -> None:
         for follower in list(self.__dict__.get("_followers", ())):
