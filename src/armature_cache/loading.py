@@ -64,6 +64,10 @@ class _Part(Generic[T]):
         self.launch, self.cancel = whole.launch, whole.cancel
 
     @property
+    def begun(self) -> bool:
+        return self._whole.begun
+
+    @property
     def finished(self) -> bool:
         return self._whole.finished
 
@@ -235,6 +239,12 @@ class Flights:
             with being_in(*batch.flights.values()):
                 return await work(batch)
         finally:
+            for key, flight in batch.flights.items():
+                self._leave(self._slot(key), flight)
+
+    def disembark(self, batch: Batch[T]) -> None:
+        """Forget a load of several keys that is over, or that nobody has begun."""
+        if batch.shared.finished or not batch.shared.begun:
             for key, flight in batch.flights.items():
                 self._leave(self._slot(key), flight)
 

@@ -26,6 +26,10 @@ class _Task(Generic[T]):
         self._kept = False
 
     @property
+    def begun(self) -> bool:
+        return self._task is not None
+
+    @property
     def finished(self) -> bool:
         return self._task is not None and (self._task.done() or self._task.cancelling() > 0)
 

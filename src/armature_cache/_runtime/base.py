@@ -34,6 +34,11 @@ class Shared(Protocol[T_co]):
         ...
 
     @property
+    def begun(self) -> bool:
+        """Whether anybody has started it."""
+        ...
+
+    @property
     def finished(self) -> bool:
         """Whether there is an outcome, or nobody is left to wait for one."""
         ...

@@ -30,6 +30,10 @@ class _Turn(Generic[T]):
         self._error: BaseException | None = None
 
     @property
+    def begun(self) -> bool:
+        return self._leader.locked()
+
+    @property
     def finished(self) -> bool:
         return self._done.is_set()
 

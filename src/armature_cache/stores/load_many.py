@@ -144,7 +144,10 @@ class LoadMany(Loads):
                 return {}
 
         works = [own()] if batch.flights else []
-        results = await store.runtime.gather([*works, *map(other, left)])
+        try:
+            results = await store.runtime.gather([*works, *map(other, left)])
+        finally:
+            store._flights.disembark(batch)
         outcomes: Outcomes[object] = {}
         if works and isinstance(results[0], Exception):
             raise results[0]
@@ -203,6 +206,7 @@ class LoadMany(Loads):
                 postpone(entry)
         if batch.flights and batch.shared.launch():
             self._store.counters.renewals += len(batch.flights)
+        self._store._flights.disembark(batch)
 
     async def _work(
         self, batch: Batch[object], known: Mapping[str, Entry | None]
@@ -237,10 +241,22 @@ class LoadMany(Loads):
             return "", {}, []
         mine = Holder(secrets.token_hex(8), *store.clock.replica.stamp())
         try:
-            claims = await store._claim(list(flights), mine, life)
+            return await self._claimed(flights, known, mine)
         except BackendError as error:
             store._failed("loads could not be claimed", error)
             return "", {}, []
+        except BaseException:  # who is cancelled may have been given the claims all the same
+            await self._release(list(flights), mine.nonce)
+            raise
+
+    async def _claimed(
+        self,
+        flights: Mapping[str, Flight[object]],
+        known: Mapping[str, Entry | None],
+        mine: Holder,
+    ) -> tuple[str, Outcomes[object], list[str]]:
+        store = self._store
+        claims = await store._claim(list(flights), mine, self._policy.lock_timeout)
         newer, held, elsewhere = [], set[str](), []
         for (key, flight), claim in zip(flights.items(), claims, strict=True):
             if claim.stored.is_newer(version_of(known[key])):

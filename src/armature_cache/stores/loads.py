@@ -186,9 +186,16 @@ class Loads:
             self._store._complain("loaded values could not be stored", error)
 
     async def _release(self, keys: Sequence[str], nonce: str) -> None:
-        """Give claims up."""
+        """Give claims up, in the background if the caller is cancelled meanwhile."""
         if not nonce or not keys:
             return
+        try:
+            await self._released(keys, nonce)
+        except BaseException:
+            self._store.runtime.shared(lambda: self._released(keys, nonce)).launch()
+            raise
+
+    async def _released(self, keys: Sequence[str], nonce: str) -> None:
         try:
             await self._store._release(keys, nonce)
         except BackendError as error:

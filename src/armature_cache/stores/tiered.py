@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -135,9 +135,13 @@ class TieredCache(CacheStore):
         if not self.config.enable_l2:
             await self._source()._release(keys, nonce)
             return
-        self._breaker.check()
-        with self._noted():
-            await self._far._release(keys, nonce)
+        try:
+            self._breaker.check()
+        except BackendError:  # nobody waits for this, but others for what is claimed
+            self._do_later(lambda: self._far._release(keys, nonce), "a claim was not given up")
+        else:
+            with self._noted():
+                await self._far._release(keys, nonce)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self._source()._listening(key)
@@ -306,22 +310,37 @@ class TieredCache(CacheStore):
 
         async def write() -> None:
             try:
-                with self._noted():
-                    await self._far._write(copies)
-            except BackendError as error:
-                self._failed("a loaded value could not be stored in L2", error)
+                await self._far._write(copies)
             finally:
-                self._later.discard(shared)
+                claims = {copy.key: copy.claim for copy in copies if copy.claim}
+                for nonce in set(claims.values()):
+                    await self._far._release([*claims], nonce)
 
-        shared = self.runtime.shared(write, apart=True)
-        self._later.add(shared)
-        if not shared.launch():
-            self._later.discard(shared)
+        if not self._do_later(write, "a loaded value could not be stored in L2"):
             raise BackendTimeout("too many values wait to be stored in L2")
         for draft in drafts:
             draft.claim = ""
             self._write_near(draft)
         return [True] * len(drafts)
+
+    def _do_later(self, work: Callable[[], Awaitable[object]], failure: str) -> bool:
+        """Do with L2 what nobody waits for but `_close`; False where there is no room for it."""
+
+        async def done() -> None:
+            try:
+                with self._noted():
+                    await work()
+            except BackendError as error:
+                self._failed(failure, error)
+            finally:
+                self._later.discard(shared)
+
+        shared = self.runtime.shared(done, apart=True)
+        self._later.add(shared)
+        if shared.launch():
+            return True
+        self._later.discard(shared)
+        return False
 
     async def _add(self, draft: Draft) -> bool:
         added = await self._source()._add(draft)
@@ -341,11 +360,15 @@ class TieredCache(CacheStore):
         return await self._beyond(self._source()._increment(key, delta, ttl, tags), (key,))
 
     async def _beyond(self, change: Awaitable[T], keys: Sequence[str]) -> T:
-        """Change L2 first, then let go of what L1 has: a reader in between cannot revive it."""
-        outcome = await change
-        if self.config.enable_l2:
-            self._near.discard(keys)
-        return outcome
+        """Change L2 first, then let go of what L1 has: a reader in between cannot revive it.
+
+        Also after a failure: nobody knows then what was done.
+        """
+        try:
+            return await change
+        finally:
+            if self.config.enable_l2:
+                self._near.discard(keys)
 
     async def _invalidate(self, tags: Sequence[str]) -> None:
         await self._source()._invalidate(tags)
