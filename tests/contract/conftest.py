@@ -101,12 +101,17 @@ def clients() -> Iterator[dict[str, redis.Redis]]:
 
 
 @pytest.fixture
-async def kit(place: Place, namespace: str, clients: dict[str, redis.Redis]) -> AsyncIterator[Kit]:
+def unclosed(place: Place, namespace: str, clients: dict[str, redis.Redis]) -> Kit:
     url = place.url
     made = Kit(place.stack, place.face, url, namespace)
     made.client = clients.setdefault(url, redis.Redis.from_url(url, socket_timeout=DEADLINE))
-    yield made
-    await made.close()
+    return made
+
+
+@pytest.fixture
+async def kit(unclosed: Kit) -> AsyncIterator[Kit]:
+    yield unclosed
+    await unclosed.close()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -15,15 +13,13 @@ import redis.asyncio
 import armature_cache
 import armature_cache.sync
 from armature_cache import CacheConfig, KeyRing, Lz4, SealedCodec, TieredCacheConfig, Zstd
-from tests.contract.faces import Face, ManualTime, eventually
+from armature_cache.testing import Chaos, contract, in_chaos
 
 FACES = ("async", "sync", "twin")
 """The async classes, those of `armature_cache.sync`, and `.sync()` of the async ones."""
 
 BOUND = 0.05
 KEYS = KeyRing({7: b"k" * 32})
-_ABSENT = object()
-_UNCERTAIN = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,78 +32,33 @@ class Stack:
     shared: bool = False
 
 
-class Kit:
+class Kit(contract.Kit):
     """Makes stores of one stack and face for one test, and closes them after it.
 
     `client` looks at the server from outside.
     """
 
     client: redis.Redis
+    bound = BOUND
 
     def __init__(self, stack: Stack, face: str, url: str, namespace: str) -> None:
+        super().__init__(face, namespace=namespace)
         self.stack = stack
-        self.face = face
+        self.tags, self.shared = stack.tags, stack.shared
         self.url = url
-        self.root = namespace
-        self.clock = ManualTime()
         self.settings: dict[str, Any] = {}
-        self._stores: list[Face] = []
         self._clients: list[redis.Redis | redis.asyncio.Redis] = []
-        self._names = (f"{namespace}x{number}" for number in itertools.count())
 
-    # -- for tests ---------------------------------------------------------------------------
-
-    def open(self, *, namespace: str | None = None, far: bool = False, **settings: Any) -> Face:
-        """A store; `settings` are those of `CacheConfig.redis`.
-
-        Two stores of one namespace share their data if the stack is shared. `far` gives a store
-        that knows of the others only through the server, as in another process.
-        """
-        self.settings = {"namespace": namespace or self.root, **settings}
-        if far:
+    def build(self, order: contract.Order) -> Any:
+        self.settings = {"namespace": order.namespace}
+        if order.default_ttl is not None:
+            self.settings["default_ttl"] = order.default_ttl
+        if order.far:
             self.settings["url"] = self.url.replace("127.0.0.1", "localhost")
-        built = self.stack.build(self)
-        face = Face(built.sync() if self.face == "twin" else built)
-        self._stores.append(face)
-        return face
-
-    def elsewhere(self, **settings: Any) -> Face:
-        """A store of another namespace."""
-        return self.open(namespace=next(self._names), **settings)
-
-    @property
-    def bound(self) -> float:
-        return BOUND
-
-    async def expired(self, cache: Face, key: str, ttl: float) -> None:
-        """Let the lifetime of a key end."""
-        if not self.stack.shared:
-            self.clock.now += ttl
-            assert not await cache.exists(key)
-            return
-        began = time.monotonic()
-
-        async def gone() -> bool:
-            # What is known of the server's time is uncertain by a round trip.
-            certain = time.monotonic() - began > _UNCERTAIN
-            return await cache.get(key, _ABSENT) is _ABSENT and certain
-
-        await eventually(gone, f"expiry of {key!r}")
-
-    async def expired_unread(self, cache: Face, key: str, ttl: float) -> None:
-        """Let the lifetime of a key end that a read would prolong."""
-        if not self.stack.shared:
-            self.clock.now += ttl
-            return
-
-        async def gone() -> bool:
-            return await cache.ttl(key) is None
-
-        await eventually(gone, f"expiry of {key!r}")
+        return self.stack.build(self)
 
     async def close(self) -> None:
-        for store in self._stores:
-            await store.close()
+        await super().close()
         if self.stack.shared:
             self._sweep()
         for client in self._clients:
@@ -130,7 +81,7 @@ class Kit:
 
     @property
     def _time(self) -> dict[str, Any]:
-        return {} if self.stack.shared else {"time": self.clock}
+        return {} if self.stack.shared else {"time": self.time}
 
     def config(self, *, hints: bool = False) -> CacheConfig:
         settings = {"url": self.url, "staleness_bound": BOUND, "hints": hints, **self.settings}
@@ -157,6 +108,9 @@ class Kit:
         client = kind.from_url(config.url, protocol=2)
         self._clients.append(client)
         return self._module.RedisCache.from_client(client, config=config)
+
+    def chaos(self) -> Chaos:
+        return Chaos(delay=1.0, delays=(0.0, 0.0))
 
     def tiered(self, l1: Any, l2: Any, **options: Any) -> Any:
         config = TieredCacheConfig(staleness_bound=BOUND, **options)
@@ -239,6 +193,12 @@ STACKS = (
     Stack(
         "encrypted-tiered",
         lambda kit: kit.tagged(kit.tiered(kit.memory(detect_mutation=True), kit.encrypted())),
+        tags=True,
+        shared=True,
+    ),
+    Stack(
+        "in-chaos",  # which delays everything by nothing: all operations go through it
+        lambda kit: kit.tagged(kit.tiered(kit.memory(), in_chaos(kit.redis(), kit.chaos()))),
         tags=True,
         shared=True,
     ),

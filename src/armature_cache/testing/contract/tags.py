@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from armature_cache import InvalidTag, TagsNotSupported
-from tests.contract.faces import Face
-from tests.contract.stacks import Kit
+from armature_cache.errors import InvalidTag, TagsNotSupported
+from armature_cache.testing.contract.faces import Face
+from armature_cache.testing.contract.kit import Kit
 
 
-async def test_an_invalidation_ends_every_entry_with_the_tag(tagged: Face):
+async def test_an_invalidation_ends_every_entry_with_the_tag(tagged: Face) -> None:
     await tagged.set_with_tags("user:1", "Ada", ["users", "user:1"], 3600)
     await tagged.set_with_tags("user:2", "Bob", ["users", "user:2"], ttl=3600)
     await tagged.set("posts", [1], tags=("posts", "user:1"))
@@ -30,7 +30,7 @@ async def test_an_invalidation_ends_every_entry_with_the_tag(tagged: Face):
     assert await tagged.get("plain") == 0
 
 
-async def test_an_invalidated_key_can_be_used_again(tagged: Face):
+async def test_an_invalidated_key_can_be_used_again(tagged: Face) -> None:
     for number in range(3):
         await tagged.set("k", number, tags="t")
         assert await tagged.get("k") == number
@@ -46,7 +46,7 @@ async def test_an_invalidated_key_can_be_used_again(tagged: Face):
         assert await tagged.delete("k") is True
 
 
-async def test_a_string_is_one_tag(tagged: Face):
+async def test_a_string_is_one_tag(tagged: Face) -> None:
     await tagged.set("a", 1, tags="users")
     await tagged.set_with_tags("b", 1, "users")
     await tagged.set_many({"c": 1, "d": 1}, tags="users")
@@ -64,7 +64,7 @@ async def test_a_string_is_one_tag(tagged: Face):
     assert await tagged.scan() == []
 
 
-async def test_listings_are_sorted_and_each_thing_is_there_once(tagged: Face):
+async def test_listings_are_sorted_and_each_thing_is_there_once(tagged: Face) -> None:
     assert await tagged.list_tags() == []
     assert await tagged.get_keys_by_tag("t") == []
     assert await tagged.get_tags_for_key("k") == []
@@ -82,7 +82,7 @@ async def test_listings_are_sorted_and_each_thing_is_there_once(tagged: Face):
     assert await tagged.list_tags() == ["a", "b", "t", "x:y {z}*"]
 
 
-async def test_listings_follow_an_overwrite(tagged: Face):
+async def test_listings_follow_an_overwrite(tagged: Face) -> None:
     await tagged.set("k", 1, tags=["old", "both"])
     await tagged.set("k", 2, tags=["both", "new"])
     assert await tagged.get_tags_for_key("k") == ["both", "new"]
@@ -98,7 +98,7 @@ async def test_listings_follow_an_overwrite(tagged: Face):
     assert await tagged.get("k") == 3
 
 
-async def test_listings_follow_delete_invalidation_and_clear(tagged: Face):
+async def test_listings_follow_delete_invalidation_and_clear(tagged: Face) -> None:
     await tagged.set_many(dict.fromkeys("abcd", 1), tags=["t", "u"])
     await tagged.delete("a")
     assert await tagged.get_keys_by_tag("t") == ["b", "c", "d"]
@@ -114,7 +114,7 @@ async def test_listings_follow_delete_invalidation_and_clear(tagged: Face):
     assert await tagged.get_keys_by_tag("v") == []
 
 
-async def test_listings_follow_expiry(kit: Kit, tagged: Face):
+async def test_listings_follow_expiry(kit: Kit, tagged: Face) -> None:
     await tagged.set("short", 1, tags=["t", "s"], ttl=0.03)
     await tagged.set("long", 1, tags="t", ttl=600)
     await kit.expired(tagged, "short", 0.03)
@@ -125,7 +125,7 @@ async def test_listings_follow_expiry(kit: Kit, tagged: Face):
     assert await tagged.get("long") is None
 
 
-async def test_tags_stay_with_changes_that_keep_the_value(tagged: Face):
+async def test_tags_stay_with_changes_that_keep_the_value(tagged: Face) -> None:
     await tagged.set("k", 1, tags=["t"], ttl=60)
     await tagged.expire("k", 600)
     assert await tagged.increment("k") == 2
@@ -138,7 +138,7 @@ async def test_tags_stay_with_changes_that_keep_the_value(tagged: Face):
     assert await tagged.increment("k") == 1
 
 
-async def test_many_tags(tagged: Face):
+async def test_many_tags(tagged: Face) -> None:
     tags = [f"tag:{number:03}" for number in range(256)]
     await tagged.set("k", 1, tags=tags)
     assert await tagged.get_tags_for_key("k") == tags
@@ -152,7 +152,7 @@ async def test_many_tags(tagged: Face):
     await tagged.invalidate_tags([])
 
 
-async def test_bad_tags_change_nothing(tagged: Face):
+async def test_bad_tags_change_nothing(tagged: Face) -> None:
     await tagged.set("k", "old", tags="t")
     wrong: tuple[Any, ...] = ("", "n\0l", "t" * 1025, "\ud800", 5, None, b"t", ["t"])
     for bad in wrong:
@@ -188,7 +188,7 @@ async def test_bad_tags_change_nothing(tagged: Face):
     assert await tagged.exists("l") is False
 
 
-async def test_tags_without_tagged_cache_are_refused(untagged: Face):
+async def test_tags_without_tagged_cache_are_refused(untagged: Face) -> None:
     await untagged.set("k", "old")
     for call in (
         lambda: untagged.set("k", "new", tags=["t"]),

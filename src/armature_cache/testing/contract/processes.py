@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from armature_cache._time import boottime
-from tests.contract.faces import DEADLINE, Face
-from tests.contract.stacks import Kit
+from armature_cache.testing.contract.faces import DEADLINE, Face
+from armature_cache.testing.contract.kit import Kit
 
 GONE = "gone"
 
@@ -28,7 +28,7 @@ async def change_seen(kit: Kit, read: Callable[[], Awaitable[object]], old: obje
         assert late < DEADLINE
 
 
-async def test_sets_and_deletes_are_seen(kit: Kit, shared: Face):
+async def test_sets_and_deletes_are_seen(kit: Kit, shared: Face) -> None:
     far = kit.open(far=True)
     assert await far.get("k", GONE) == GONE
     await shared.set("k", 1)
@@ -43,7 +43,7 @@ async def test_sets_and_deletes_are_seen(kit: Kit, shared: Face):
     assert await change_seen(kit, lambda: shared.get("k", GONE), GONE) == 3
 
 
-async def test_changes_of_a_resident_entry_are_seen(kit: Kit, shared: Face):
+async def test_changes_of_a_resident_entry_are_seen(kit: Kit, shared: Face) -> None:
     far = kit.open(far=True)
     await shared.set("n", 1, ttl=None)
     assert await far.get("n") == 1
@@ -56,7 +56,7 @@ async def test_changes_of_a_resident_entry_are_seen(kit: Kit, shared: Face):
     assert await change_seen(kit, lambda: far.get("e", GONE), 1) == GONE
 
 
-async def test_a_clear_is_seen(kit: Kit, shared: Face):
+async def test_a_clear_is_seen(kit: Kit, shared: Face) -> None:
     far = kit.open(far=True)
     await shared.set_many({"k": 1, "l": 1})
     assert await far.get_many(["k", "l"]) == {"k": 1, "l": 1}
@@ -65,7 +65,7 @@ async def test_a_clear_is_seen(kit: Kit, shared: Face):
     assert await far.get_many(["k", "l"]) == {}
 
 
-async def test_the_clear_of_a_part_is_seen(kit: Kit, shared: Face):
+async def test_the_clear_of_a_part_is_seen(kit: Kit, shared: Face) -> None:
     near, far = shared.namespace("a"), kit.open(far=True).namespace("a")
     await near.set("k", 1)
     assert await far.get("k") == 1
@@ -73,7 +73,7 @@ async def test_the_clear_of_a_part_is_seen(kit: Kit, shared: Face):
     assert await change_seen(kit, lambda: far.get("k", GONE), 1) == GONE
 
 
-async def test_an_invalidation_is_seen(kit: Kit, shared: Face, tagged: Face):
+async def test_an_invalidation_is_seen(kit: Kit, shared: Face, tagged: Face) -> None:
     far = kit.open(far=True)
     for tag in ("t", "u"):
         await shared.set_with_tags("k", 1, ["t", "u"])
@@ -84,7 +84,7 @@ async def test_an_invalidation_is_seen(kit: Kit, shared: Face, tagged: Face):
         assert await far.get_keys_by_tag("t") == []
 
 
-async def test_strong_reads_see_changes_at_once(kit: Kit, shared: Face):
+async def test_strong_reads_see_changes_at_once(kit: Kit, shared: Face) -> None:
     far = kit.open(far=True)
     for number in range(3):
         await shared.set("k", number)
@@ -97,7 +97,9 @@ async def test_strong_reads_see_changes_at_once(kit: Kit, shared: Face):
     assert await far.get_or_set("k", lambda: "new", consistency="strong") == "new"
 
 
-async def test_strong_reads_see_an_invalidation_at_once(kit: Kit, shared: Face, tagged: Face):
+async def test_strong_reads_see_an_invalidation_at_once(
+    kit: Kit, shared: Face, tagged: Face
+) -> None:
     far = kit.open(far=True)
     for number in range(3):
         await shared.set("k", number, tags="t")
@@ -108,7 +110,7 @@ async def test_strong_reads_see_an_invalidation_at_once(kit: Kit, shared: Face, 
 
 async def test_an_invalidation_beats_a_load_in_the_other_store(
     kit: Kit, shared: Face, tagged: Face
-):
+) -> None:
     far = kit.open(far=True)
 
     async def load() -> str:
@@ -121,7 +123,7 @@ async def test_an_invalidation_beats_a_load_in_the_other_store(
         assert await store.get("k", GONE) == GONE
 
 
-async def test_a_delete_beats_a_load_in_the_other_store(kit: Kit, shared: Face):
+async def test_a_delete_beats_a_load_in_the_other_store(kit: Kit, shared: Face) -> None:
     far = kit.open(far=True)
 
     async def load() -> str:
@@ -134,7 +136,7 @@ async def test_a_delete_beats_a_load_in_the_other_store(kit: Kit, shared: Face):
         assert await store.get("k", GONE) == GONE
 
 
-async def test_stores_of_one_process_see_each_other_at_once(kit: Kit, shared: Face):
+async def test_stores_of_one_process_see_each_other_at_once(kit: Kit, shared: Face) -> None:
     twin = kit.open()
     assert await twin.get("k") is None
     await shared.set("k", 1)
@@ -149,7 +151,7 @@ async def test_stores_of_one_process_see_each_other_at_once(kit: Kit, shared: Fa
     assert await shared.get("k") is None
 
 
-async def test_counts_from_two_stores_add_up(kit: Kit, shared: Face):
+async def test_counts_from_two_stores_add_up(kit: Kit, shared: Face) -> None:
     far = kit.open(far=True)
     assert await shared.increment("n") == 1
     assert await far.increment("n") == 2

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from armature_cache import InvalidTTL
-from tests.contract.faces import Face
-from tests.contract.stacks import Kit
+from armature_cache.errors import InvalidTTL
+from armature_cache.testing.contract.faces import Face
+from armature_cache.testing.contract.kit import Kit
 
 SHORT = 0.03
 
@@ -17,13 +17,13 @@ def near(seconds: float) -> object:
     return pytest.approx(seconds - 10, abs=10.1)
 
 
-async def test_without_a_default_nothing_expires(cache: Face):
+async def test_without_a_default_nothing_expires(cache: Face) -> None:
     await cache.set("a", 1)
     await cache.set("b", 1, ttl=None)
     assert await cache.ttl("a") == await cache.ttl("b") == math.inf
 
 
-async def test_a_ttl_not_given_is_the_default_and_none_is_no_expiry(kit: Kit, cache: Face):
+async def test_a_ttl_not_given_is_the_default_and_none_is_no_expiry(kit: Kit, cache: Face) -> None:
     cache = kit.elsewhere(default_ttl=300)
     assert cache.store.default_ttl == 300
     await cache.set("given", 1, ttl=100)
@@ -43,7 +43,7 @@ async def test_a_ttl_not_given_is_the_default_and_none_is_no_expiry(kit: Kit, ca
     assert left == {key: near(300) for key in left}
 
 
-async def test_lifetimes_of_all_kinds(cache: Face):
+async def test_lifetimes_of_all_kinds(cache: Face) -> None:
     lifetimes = {
         "int": (60, 60),
         "float": (60.5, 60.5),
@@ -60,7 +60,7 @@ async def test_lifetimes_of_all_kinds(cache: Face):
 @pytest.mark.parametrize(
     "ttl", [SHORT, datetime.timedelta(seconds=SHORT)], ids=["float", "timedelta"]
 )
-async def test_a_lifetime_below_a_second_ends(kit: Kit, cache: Face, ttl: object):
+async def test_a_lifetime_below_a_second_ends(kit: Kit, cache: Face, ttl: object) -> None:
     await cache.set("k", 1, ttl=ttl)
     await kit.expired(cache, "k", SHORT)
     assert await cache.get("k", "gone") == "gone"
@@ -74,13 +74,13 @@ async def test_a_lifetime_below_a_second_ends(kit: Kit, cache: Face, ttl: object
     assert await cache.get("k") == 2
 
 
-async def test_the_shortest_lifetime_is_a_millisecond(kit: Kit, cache: Face):
+async def test_the_shortest_lifetime_is_a_millisecond(kit: Kit, cache: Face) -> None:
     await cache.set("k", 1, ttl=1e-9)
     await kit.expired(cache, "k", 0.001)
     assert await cache.get("k") is None
 
 
-async def test_expire_changes_the_lifetime_and_nothing_else(cache: Face):
+async def test_expire_changes_the_lifetime_and_nothing_else(cache: Face) -> None:
     await cache.set("k", {"a": 1}, ttl=None)
     assert await cache.get("k") == {"a": 1}
     assert await cache.expire("k", 50) is True
@@ -95,7 +95,7 @@ async def test_expire_changes_the_lifetime_and_nothing_else(cache: Face):
     assert await cache.exists("absent") is False
 
 
-async def test_expire_can_end_a_lifetime(kit: Kit, cache: Face):
+async def test_expire_can_end_a_lifetime(kit: Kit, cache: Face) -> None:
     await cache.set("k", 1, ttl=600)
     assert await cache.get("k") == 1
     assert await cache.expire("k", SHORT) is True
@@ -103,7 +103,7 @@ async def test_expire_can_end_a_lifetime(kit: Kit, cache: Face):
     assert await cache.get("k") is None
 
 
-async def test_an_overwrite_takes_the_new_lifetime(kit: Kit, cache: Face):
+async def test_an_overwrite_takes_the_new_lifetime(kit: Kit, cache: Face) -> None:
     await cache.set("short", 1, ttl=600)
     await cache.set("short", 2, ttl=SHORT)
     await cache.set("long", 1, ttl=SHORT)
@@ -112,7 +112,7 @@ async def test_an_overwrite_takes_the_new_lifetime(kit: Kit, cache: Face):
     assert await cache.get("long") == 2
 
 
-async def test_a_bad_lifetime_stores_nothing(cache: Face):
+async def test_a_bad_lifetime_stores_nothing(cache: Face) -> None:
     await cache.set("k", "old", ttl=60)
     for ttl in (0, -1, math.nan, math.inf, "60", True, datetime.timedelta(0), 10**12):
         calls = (

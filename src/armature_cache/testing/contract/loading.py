@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from armature_cache import ConfigError
-from tests.contract.faces import Face
-from tests.contract.stacks import Kit
+from armature_cache.errors import ConfigError
+from armature_cache.testing.contract.faces import Face
+from armature_cache.testing.contract.kit import Kit
 
 CALLERS = 50
 
@@ -26,7 +26,7 @@ class Count:
         return self.calls
 
 
-async def test_a_value_is_loaded_once(cache: Face):
+async def test_a_value_is_loaded_once(cache: Face) -> None:
     load = Count()
     assert await cache.get_or_set("k", load, ttl=60) == 1
     assert await cache.get_or_set("k", load) == 1
@@ -35,7 +35,7 @@ async def test_a_value_is_loaded_once(cache: Face):
     assert 0 < await cache.ttl("k") <= 60
 
 
-async def test_a_loader_may_wait(cache: Face):
+async def test_a_loader_may_wait(cache: Face) -> None:
     async def load() -> str:
         await cache.set("other", 1)
         return "loaded"
@@ -44,7 +44,7 @@ async def test_a_loader_may_wait(cache: Face):
     assert await cache.get_many(["k", "other"]) == {"k": "loaded", "other": 1}
 
 
-async def test_none_is_loaded_once_unless_told_otherwise(cache: Face):
+async def test_none_is_loaded_once_unless_told_otherwise(cache: Face) -> None:
     calls = []
     for _ in range(3):
         assert await cache.get_or_set("cached", lambda: calls.append("cached")) is None
@@ -56,7 +56,7 @@ async def test_none_is_loaded_once_unless_told_otherwise(cache: Face):
     assert await cache.get("not") == 0
 
 
-async def test_an_error_is_not_cached(cache: Face):
+async def test_an_error_is_not_cached(cache: Face) -> None:
     def fail() -> None:
         raise Boom("the source is down")
 
@@ -74,7 +74,7 @@ async def test_an_error_is_not_cached(cache: Face):
     assert await cache.get("k") == "well"
 
 
-async def test_many_callers_share_one_load(cache: Face):
+async def test_many_callers_share_one_load(cache: Face) -> None:
     gate, arrived, calls = cache.gate(), [], []
 
     async def load() -> str:
@@ -92,7 +92,7 @@ async def test_many_callers_share_one_load(cache: Face):
     assert len(calls) == 1
 
 
-async def test_many_callers_share_one_failure_and_then_load_anew(cache: Face):
+async def test_many_callers_share_one_failure_and_then_load_anew(cache: Face) -> None:
     gate, arrived = cache.gate(), []
 
     async def load() -> str:
@@ -112,7 +112,7 @@ async def test_many_callers_share_one_failure_and_then_load_anew(cache: Face):
     assert await cache.get_or_set("k", lambda: "well") == "well"
 
 
-async def test_callers_of_different_keys_do_not_wait_for_one_another(cache: Face):
+async def test_callers_of_different_keys_do_not_wait_for_one_another(cache: Face) -> None:
     gate = cache.gate()
 
     async def first() -> str:
@@ -132,7 +132,7 @@ async def test_callers_of_different_keys_do_not_wait_for_one_another(cache: Face
     assert await cache.together([first, second]) == ["first", "second"]
 
 
-async def test_a_loader_may_load_other_keys(cache: Face):
+async def test_a_loader_may_load_other_keys(cache: Face) -> None:
     async def count(number: int) -> int:
         if number == 0:
             return 0
@@ -147,7 +147,7 @@ async def test_a_loader_may_load_other_keys(cache: Face):
     assert await cache.get("k1") == 1
 
 
-async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself(cache: Face):
+async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself(cache: Face) -> None:
     async def load() -> str:
         async def inner() -> str:
             return "inner"
@@ -158,7 +158,7 @@ async def test_a_loader_that_asks_for_its_own_key_does_not_wait_for_itself(cache
     assert await cache.get("k") in {"outer of inner", "inner"}
 
 
-async def test_an_overtaken_load_is_returned_and_not_served_again(cache: Face):
+async def test_an_overtaken_load_is_returned_and_not_served_again(cache: Face) -> None:
     async def load() -> str:
         await cache.elsewhere(cache.delete("k")) if cache.awaited else await cache.delete("k")
         return "old"
@@ -169,7 +169,7 @@ async def test_an_overtaken_load_is_returned_and_not_served_again(cache: Face):
     assert await cache.get("k") == "new"
 
 
-async def test_a_set_during_a_load_wins(cache: Face):
+async def test_a_set_during_a_load_wins(cache: Face) -> None:
     async def load() -> str:
         await cache.set("k", "set")
         return "loaded"
@@ -178,7 +178,7 @@ async def test_a_set_during_a_load_wins(cache: Face):
     assert await cache.get("k") == "set"
 
 
-async def test_a_clear_during_a_load_wins(cache: Face):
+async def test_a_clear_during_a_load_wins(cache: Face) -> None:
     async def load() -> str:
         await cache.clear()
         return "old"
@@ -188,7 +188,7 @@ async def test_a_clear_during_a_load_wins(cache: Face):
     assert await cache.scan() == []
 
 
-async def test_an_invalidation_during_a_load_wins(tagged: Face):
+async def test_an_invalidation_during_a_load_wins(tagged: Face) -> None:
     async def load() -> str:
         await tagged.invalidate_tag("t")
         return "old"
@@ -207,7 +207,9 @@ async def test_an_invalidation_during_a_load_wins(tagged: Face):
     assert await tagged.get_keys_by_tag("t") == []
 
 
-async def test_who_comes_after_an_invalidation_does_not_join_the_load_before_it(tagged: Face):
+async def test_who_comes_after_an_invalidation_does_not_join_the_load_before_it(
+    tagged: Face,
+) -> None:
     started, gate = tagged.gate(), tagged.gate()
 
     async def old() -> str:
@@ -230,7 +232,7 @@ async def test_who_comes_after_an_invalidation_does_not_join_the_load_before_it(
     assert await tagged.get("k") == "new"
 
 
-async def test_refresh_loads_whatever_is_cached(cache: Face):
+async def test_refresh_loads_whatever_is_cached(cache: Face) -> None:
     load = Count()
     assert await cache.refresh("k", load, ttl=600) == 1
     assert await cache.get("k") == 1
@@ -242,7 +244,7 @@ async def test_refresh_loads_whatever_is_cached(cache: Face):
     assert await cache.refresh("k", lambda: None, cache_none=False) is None
 
 
-async def test_only_missing_keys_are_loaded(cache: Face):
+async def test_only_missing_keys_are_loaded(cache: Face) -> None:
     asked = []
 
     def load(keys: list[str]) -> dict[str, str]:
@@ -259,7 +261,7 @@ async def test_only_missing_keys_are_loaded(cache: Face):
     assert await cache.ttl("b") == math.inf
 
 
-async def test_keys_that_a_loader_leaves_out_stay_absent(cache: Face):
+async def test_keys_that_a_loader_leaves_out_stay_absent(cache: Face) -> None:
     assert await cache.get_or_set_many(["a", "b"], lambda keys: {"b": 2}) == {"b": 2}
     assert await cache.get_or_set_many(["a"], lambda keys: {}) == {}
     assert await cache.exists_many(["a", "b"]) == {"a": False, "b": True}
@@ -270,7 +272,7 @@ async def test_keys_that_a_loader_leaves_out_stay_absent(cache: Face):
     assert await cache.exists("n") is True
 
 
-async def test_strange_keys_from_a_loader_are_refused(cache: Face):
+async def test_strange_keys_from_a_loader_are_refused(cache: Face) -> None:
     await cache.set("strange", "old")
     with pytest.raises(ConfigError, match=r"not asked for.*strange"):
         await cache.get_or_set_many(["a"], lambda keys: {"a": 1, "strange": 2})
@@ -282,7 +284,7 @@ async def test_strange_keys_from_a_loader_are_refused(cache: Face):
     assert await cache.exists("a") is False
 
 
-async def test_what_cannot_be_called_is_no_loader(cache: Face):
+async def test_what_cannot_be_called_is_no_loader(cache: Face) -> None:
     for loader in (None, 5, "value"):
         for call in (
             lambda loader=loader: cache.get_or_set("k", loader),
@@ -295,7 +297,7 @@ async def test_what_cannot_be_called_is_no_loader(cache: Face):
     assert await cache.exists("k") is False
 
 
-async def test_an_expired_value_is_loaded_again(kit: Kit, cache: Face):
+async def test_an_expired_value_is_loaded_again(kit: Kit, cache: Face) -> None:
     load = Count()
     assert await cache.get_or_set("k", load, ttl=0.03) == 1
     await kit.expired(cache, "k", 0.03)

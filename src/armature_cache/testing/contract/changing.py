@@ -5,14 +5,14 @@ import math
 
 import pytest
 
-from armature_cache import ConfigError, CounterError
-from tests.contract.faces import Face
-from tests.contract.stacks import Kit
+from armature_cache.errors import ConfigError, CounterError
+from armature_cache.testing.contract.faces import Face
+from armature_cache.testing.contract.kit import Kit
 
 TOP, BOTTOM = 2**63 - 1, -(2**63)
 
 
-async def test_add_stores_only_what_is_absent(cache: Face):
+async def test_add_stores_only_what_is_absent(cache: Face) -> None:
     assert await cache.add("k", None, ttl=60) is True
     assert await cache.add("k", 2) is False
     assert await cache.get("k", "default") is None
@@ -23,7 +23,7 @@ async def test_add_stores_only_what_is_absent(cache: Face):
     assert await cache.ttl("k") == math.inf
 
 
-async def test_one_of_many_adds_wins(cache: Face):
+async def test_one_of_many_adds_wins(cache: Face) -> None:
     async def add(number: int) -> bool:
         return bool(await cache.add("k", number))
 
@@ -32,7 +32,7 @@ async def test_one_of_many_adds_wins(cache: Face):
     assert await cache.get("k") == won.index(True)
 
 
-async def test_delete_says_whether_there_was_something(cache: Face):
+async def test_delete_says_whether_there_was_something(cache: Face) -> None:
     assert await cache.delete("k") is False
     await cache.set("k", None)
     assert await cache.get("k", 1) is None
@@ -45,7 +45,7 @@ async def test_delete_says_whether_there_was_something(cache: Face):
     assert await cache.get("k") == 2
 
 
-async def test_a_counter_begins_at_zero_and_keeps_its_lifetime(cache: Face):
+async def test_a_counter_begins_at_zero_and_keeps_its_lifetime(cache: Face) -> None:
     assert await cache.increment("n", ttl=60) == 1
     assert await cache.ttl("n") <= 60
     assert await cache.increment("n", 5, ttl=6000) == 6
@@ -60,7 +60,7 @@ async def test_a_counter_begins_at_zero_and_keeps_its_lifetime(cache: Face):
     assert await cache.ttl("m") == math.inf
 
 
-async def test_a_counter_can_be_read_between_changes(cache: Face):
+async def test_a_counter_can_be_read_between_changes(cache: Face) -> None:
     for number in range(1, 4):
         assert await cache.increment("n") == number
         assert await cache.get("n") == number
@@ -70,7 +70,7 @@ async def test_a_counter_can_be_read_between_changes(cache: Face):
     assert await cache.ttl("n") <= 100
 
 
-async def test_a_value_that_was_set_can_be_counted_on(cache: Face):
+async def test_a_value_that_was_set_can_be_counted_on(cache: Face) -> None:
     await cache.set("n", 41, ttl=60)
     assert await cache.get("n") == 41
     assert await cache.increment("n", ttl=6000) == 42
@@ -85,7 +85,7 @@ async def test_a_value_that_was_set_can_be_counted_on(cache: Face):
 
 
 @pytest.mark.parametrize(("start", "delta"), [(TOP, 1), (BOTTOM, -1), (1, TOP), (-2, BOTTOM)])
-async def test_an_overflow_changes_nothing(cache: Face, start: int, delta: int):
+async def test_an_overflow_changes_nothing(cache: Face, start: int, delta: int) -> None:
     assert await cache.increment("counted", start, ttl=60) == start
     await cache.set("plain", start, ttl=60)
     for key in ("counted", "plain"):
@@ -97,7 +97,7 @@ async def test_an_overflow_changes_nothing(cache: Face, start: int, delta: int):
         assert await cache.increment(key, step) == start + step
 
 
-async def test_a_step_beyond_64_bits_is_refused(cache: Face):
+async def test_a_step_beyond_64_bits_is_refused(cache: Face) -> None:
     await cache.set("n", -1)
     for key in ("n", "absent"):
         for step in (cache.increment(key, 2**63), cache.increment(key, BOTTOM - 1)):
@@ -109,7 +109,7 @@ async def test_a_step_beyond_64_bits_is_refused(cache: Face):
     assert await cache.exists("absent") is False
 
 
-async def test_what_is_no_integer_is_not_counted(cache: Face):
+async def test_what_is_no_integer_is_not_counted(cache: Face) -> None:
     values = {"text": "1", "float": 1.0, "bool": True, "none": None, "list": [1]}
     await cache.set_many(values)
     for key in values:
@@ -124,7 +124,7 @@ async def test_what_is_no_integer_is_not_counted(cache: Face):
     assert await cache.exists("n") is False
 
 
-async def test_no_increment_is_lost(cache: Face):
+async def test_no_increment_is_lost(cache: Face) -> None:
     async def count() -> list[int]:
         return [await cache.increment("n") for _ in range(5)]
 
@@ -133,7 +133,7 @@ async def test_no_increment_is_lost(cache: Face):
     assert await cache.get("n") == 40
 
 
-async def test_an_expired_counter_begins_anew(kit: Kit, cache: Face):
+async def test_an_expired_counter_begins_anew(kit: Kit, cache: Face) -> None:
     assert await cache.increment("n", 7, ttl=0.03) == 7
     await kit.expired(cache, "n", 0.03)
     assert await cache.increment("n", ttl=60) == 1

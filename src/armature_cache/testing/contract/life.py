@@ -2,26 +2,26 @@ from __future__ import annotations
 
 import pytest
 
-from armature_cache import ClosedError
-from tests.contract.faces import Face
-from tests.contract.stacks import Kit
+from armature_cache.errors import ClosedError
+from armature_cache.testing.contract.faces import Face
+from armature_cache.testing.contract.kit import Kit
 
 
-async def test_ping(cache: Face):
+async def test_ping(cache: Face) -> None:
     assert await cache.ping() is None
 
 
-async def test_closing_twice_is_fine(cache: Face):
+async def test_closing_twice_is_fine(cache: Face) -> None:
     await cache.set("k", 1)
     await cache.close()
     await cache.close()
 
 
-async def test_closing_what_was_never_used_is_fine(cache: Face):
+async def test_closing_what_was_never_used_is_fine(cache: Face) -> None:
     await cache.close()
 
 
-async def test_a_closed_store_over_a_server_says_so(shared: Face):
+async def test_a_closed_store_over_a_server_says_so(shared: Face) -> None:
     await shared.set("k", 1)
     await shared.close()
     for call in (
@@ -36,7 +36,7 @@ async def test_a_closed_store_over_a_server_says_so(shared: Face):
             await call()
 
 
-async def test_a_store_is_a_context_manager(shared: Face):
+async def test_a_store_is_a_context_manager(shared: Face) -> None:
     async def work(store: Face) -> None:
         assert store.store is shared.store
         await store.set("k", 1)
@@ -53,7 +53,7 @@ async def test_a_store_is_a_context_manager(shared: Face):
         await shared.within(fail)
 
 
-async def test_the_sync_face_shares_everything(kit: Kit, cache: Face):
+async def test_the_sync_face_shares_everything(kit: Kit, cache: Face) -> None:
     twin = Face(cache.store.sync())
     assert not twin.awaited
     await cache.set("a", 1)
@@ -71,7 +71,7 @@ async def test_the_sync_face_shares_everything(kit: Kit, cache: Face):
     await twin.close()
 
 
-async def test_counts(cache: Face):
+async def test_counts(cache: Face) -> None:
     before = cache.stats()
     assert (before.hits, before.misses, before.hit_ratio) == (0, 0, 0.0)
     await cache.get("k")
@@ -97,14 +97,14 @@ async def test_counts(cache: Face):
     assert (stats.loads, stats.load_errors) == (1, 0)
 
 
-async def test_counts_of_tags(tagged: Face):
+async def test_counts_of_tags(tagged: Face) -> None:
     await tagged.set_with_tags("k", 1, ["t", "u"])
     await tagged.invalidate_tag("t")
     await tagged.invalidate_tags(["t", "u"])
     assert (tagged.stats().sets, tagged.stats().invalidations) == (1, 3)
 
 
-async def test_a_refused_fill_is_counted(cache: Face):
+async def test_a_refused_fill_is_counted(cache: Face) -> None:
     await cache.get("k")
     await cache.elsewhere(cache.set("k", 1))
     await cache.set("k", 2)
@@ -113,7 +113,7 @@ async def test_a_refused_fill_is_counted(cache: Face):
     assert stats.refused == 1
 
 
-async def test_repr_shows_the_structure_and_no_values(kit: Kit, cache: Face):
+async def test_repr_shows_the_structure_and_no_values(kit: Kit, cache: Face) -> None:
     await cache.set("the key", "the value")
     shown = repr(cache)
     assert "the value" not in shown

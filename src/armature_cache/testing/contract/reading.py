@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from armature_cache import ConfigError
-from tests.contract.faces import Face
+from armature_cache.errors import ConfigError
+from armature_cache.testing.contract.faces import Face
 
 FALSY: tuple[Any, ...] = (None, False, 0, 0.0, "", b"", [], {}, ())
 
@@ -21,7 +21,7 @@ class User:
     name: str
 
 
-async def test_an_absent_key_gives_none_or_the_default(cache: Face):
+async def test_an_absent_key_gives_none_or_the_default(cache: Face) -> None:
     assert await cache.get("absent") is None
     for default in ("x", *FALSY):
         assert await cache.get("absent", default) is default
@@ -29,7 +29,7 @@ async def test_an_absent_key_gives_none_or_the_default(cache: Face):
     assert await cache.ttl("absent") is None
 
 
-async def test_a_falsy_value_is_a_value(cache: Face):
+async def test_a_falsy_value_is_a_value(cache: Face) -> None:
     for number, value in enumerate(FALSY):
         await cache.set(f"k{number}", value)
     for number, value in enumerate(FALSY):
@@ -38,7 +38,7 @@ async def test_a_falsy_value_is_a_value(cache: Face):
         assert await cache.exists(f"k{number}") is True
 
 
-async def test_values_come_back_as_they_were(cache: Face):
+async def test_values_come_back_as_they_were(cache: Face) -> None:
     values = {
         "text": "naïve ☃ \x00 text",
         "bytes": bytes(range(256)),
@@ -62,7 +62,7 @@ async def _kept(cache: Face, value: object) -> float:
     return got
 
 
-async def test_a_megabyte(cache: Face):
+async def test_a_megabyte(cache: Face) -> None:
     text, raw = "ä" * 500_000, b"\0\xff" * 500_000
     await cache.set("text", text)
     await cache.set("raw", raw)
@@ -70,7 +70,7 @@ async def test_a_megabyte(cache: Face):
     assert await cache.get("raw") == raw
 
 
-async def test_keys_of_all_kinds_are_told_apart(cache: Face):
+async def test_keys_of_all_kinds_are_told_apart(cache: Face) -> None:
     keys = [
         "a", "a:b", "a:b:", ":", "{a}", "{a", "a}", "{a}:v:b", " ", " a", "a ", "a b", "A", "ä",
         "a\u0308", "☃", "\n", "\t", "a\nb", "%s", "*", "?", "[a]", "\\", "k" * 4096, "é" * 2048,
@@ -86,7 +86,7 @@ async def test_keys_of_all_kinds_are_told_apart(cache: Face):
     assert await cache.get("a:b:") == keys.index("a:b:")
 
 
-async def test_a_set_replaces_value_and_lifetime(cache: Face):
+async def test_a_set_replaces_value_and_lifetime(cache: Face) -> None:
     await cache.set("k", 1, ttl=60)
     await cache.set("k", "two", ttl=None)
     assert await cache.get("k") == "two"
@@ -94,7 +94,7 @@ async def test_a_set_replaces_value_and_lifetime(cache: Face):
     assert await cache.get("k") == "two"
 
 
-async def test_a_typed_read_gives_the_type(cache: Face):
+async def test_a_typed_read_gives_the_type(cache: Face) -> None:
     user = User(7, "Ada")
     await cache.set("u", user, type=User)
     for _ in range(2):
@@ -104,7 +104,7 @@ async def test_a_typed_read_gives_the_type(cache: Face):
     assert await cache.get_many(["u", "absent"], type=User) == {"u": user}
 
 
-async def test_strong_reads(cache: Face):
+async def test_strong_reads(cache: Face) -> None:
     await cache.set("k", 1, ttl=60)
     assert await cache.get("k", consistency="strong") == 1
     assert await cache.get("absent", "d", consistency="strong") == "d"
@@ -121,7 +121,7 @@ async def test_strong_reads(cache: Face):
     assert await cache.get("k", consistency="strong") is None
 
 
-async def test_an_unknown_consistency_is_refused_on_hits_too(cache: Face):
+async def test_an_unknown_consistency_is_refused_on_hits_too(cache: Face) -> None:
     await cache.set("k", 1)
     for read in (cache.get, cache.exists, cache.ttl):
         with pytest.raises(ConfigError, match='"bounded" or "strong"') as caught:

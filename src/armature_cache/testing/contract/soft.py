@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.contract.faces import Face, eventually
-from tests.contract.stacks import Kit
+from armature_cache.testing.contract.faces import Face, eventually
+from armature_cache.testing.contract.kit import Kit
 
 LONG = 60.0
 
@@ -17,7 +17,7 @@ async def _filled(tagged: Face) -> None:
     await tagged.set("other", 1, tags=["u"], ttl=LONG)
 
 
-async def test_softly_invalidated_is_a_miss(tagged: Face):
+async def test_softly_invalidated_is_a_miss(tagged: Face) -> None:
     await _filled(tagged)
     await tagged.invalidate_tag("t", soft=True)
     assert await tagged.get_many(["k", "other"]) == {"other": 1}
@@ -30,7 +30,7 @@ async def test_softly_invalidated_is_a_miss(tagged: Face):
     assert await tagged.get("k") == 2
 
 
-async def test_who_may_have_it_stale_has_it_until_it_is_loaded_again(tagged: Face):
+async def test_who_may_have_it_stale_has_it_until_it_is_loaded_again(tagged: Face) -> None:
     await _filled(tagged)
     await tagged.invalidate_tags(["t", "none"], soft=True)
     gate = tagged.gate()
@@ -51,7 +51,7 @@ async def test_who_may_have_it_stale_has_it_until_it_is_loaded_again(tagged: Fac
     assert await tagged.get_or_set("k", tagged.loader(load), **policy) == 2
 
 
-async def test_a_hard_invalidation_wins_over_a_soft_one(tagged: Face):
+async def test_a_hard_invalidation_wins_over_a_soft_one(tagged: Face) -> None:
     for order in ((True, False), (False, True)):
         await _filled(tagged)
         for soft in order:
@@ -59,11 +59,11 @@ async def test_a_hard_invalidation_wins_over_a_soft_one(tagged: Face):
         assert await tagged.get_or_set("k", lambda: 2, tags="t", stale_for=LONG) == 2
 
 
-async def test_grace_counts_from_the_invalidation(kit: Kit, tagged: Face):
+async def test_grace_counts_from_the_invalidation(kit: Kit, tagged: Face) -> None:
     await _filled(tagged)
     await tagged.invalidate_tag("t", soft=True)
-    if not kit.stack.shared:
-        kit.clock.now += 0.3
+    if not kit.shared:
+        kit.time.advance(0.3)
 
     async def over() -> bool:
         try:
@@ -75,7 +75,7 @@ async def test_grace_counts_from_the_invalidation(kit: Kit, tagged: Face):
     assert await tagged.get_or_set("k", _fail, stale_for=LONG, retry_after=0) == 1
 
 
-async def test_a_load_before_a_soft_invalidation_is_stale_when_stored(tagged: Face):
+async def test_a_load_before_a_soft_invalidation_is_stale_when_stored(tagged: Face) -> None:
     started, gate = tagged.gate(), tagged.gate()
 
     async def load() -> int:
@@ -97,7 +97,7 @@ async def test_a_load_before_a_soft_invalidation_is_stale_when_stored(tagged: Fa
     assert await tagged.get("k") == 2
 
 
-async def test_a_soft_invalidation_within_a_namespace(tagged: Face):
+async def test_a_soft_invalidation_within_a_namespace(tagged: Face) -> None:
     part = tagged.namespace("t")
     for cache in (tagged, part):
         await cache.set("k", 1, tags=["t", "~"], ttl=LONG)
@@ -111,7 +111,7 @@ async def test_a_soft_invalidation_within_a_namespace(tagged: Face):
     assert await part.get_or_set("k", lambda: 3, stale_for=LONG) == 3
 
 
-async def test_deferred_invalidations_keep_their_kind(tagged: Face):
+async def test_deferred_invalidations_keep_their_kind(tagged: Face) -> None:
     await _filled(tagged)
 
     async def change(cache: Face) -> None:

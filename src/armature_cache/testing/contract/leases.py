@@ -8,40 +8,40 @@ from __future__ import annotations
 
 import pytest
 
-from armature_cache import ConfigError
-from tests.contract.faces import Face
+from armature_cache.errors import ConfigError
+from armature_cache.testing.contract.faces import Face
 
 GONE = "gone"
 
 
-async def test_a_set_after_a_miss_is_stored(cache: Face):
+async def test_a_set_after_a_miss_is_stored(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.set("k", 1)
     assert await cache.get("k") == 1
 
 
-async def test_a_delete_between_miss_and_set_wins(cache: Face):
+async def test_a_delete_between_miss_and_set_wins(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.elsewhere(cache.delete("k"))
     await cache.set("k", "old")
     assert await cache.get("k", GONE) == GONE
 
 
-async def test_a_set_between_miss_and_set_wins(cache: Face):
+async def test_a_set_between_miss_and_set_wins(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.elsewhere(cache.set("k", "new"))
     await cache.set("k", "old")
     assert await cache.get("k", GONE) in {"new", GONE}, "nobody knows which of the two is newer"
 
 
-async def test_a_clear_between_miss_and_set_wins(cache: Face):
+async def test_a_clear_between_miss_and_set_wins(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.elsewhere(cache.clear())
     await cache.set("k", "old")
     assert await cache.get("k", GONE) == GONE
 
 
-async def test_an_invalidation_between_miss_and_set_wins(tagged: Face):
+async def test_an_invalidation_between_miss_and_set_wins(tagged: Face) -> None:
     assert await tagged.get("k") is None
     assert await tagged.get_many(["m", "n"]) == {}
     await tagged.elsewhere(tagged.invalidate_tag("t"))
@@ -52,14 +52,14 @@ async def test_an_invalidation_between_miss_and_set_wins(tagged: Face):
     assert await tagged.get("k") == "new", "the miss above left a lease of its own"
 
 
-async def test_the_invalidation_of_another_tag_does_not_matter(tagged: Face):
+async def test_the_invalidation_of_another_tag_does_not_matter(tagged: Face) -> None:
     assert await tagged.get("k") is None
     await tagged.elsewhere(tagged.invalidate_tag("other"))
     await tagged.set("k", 1, tags="t")
     assert await tagged.get("k") == 1
 
 
-async def test_a_set_without_a_miss_is_explicit(cache: Face):
+async def test_a_set_without_a_miss_is_explicit(cache: Face) -> None:
     await cache.elsewhere(cache.delete("k"))
     await cache.set("k", 1)
     assert await cache.get("k") == 1
@@ -68,7 +68,7 @@ async def test_a_set_without_a_miss_is_explicit(cache: Face):
     assert await cache.get("k") == 2
 
 
-async def test_a_lease_is_good_for_one_set(cache: Face):
+async def test_a_lease_is_good_for_one_set(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.elsewhere(cache.delete("k"))
     await cache.set("k", "old")
@@ -76,14 +76,14 @@ async def test_a_lease_is_good_for_one_set(cache: Face):
     assert await cache.get("k") == "explicit"
 
 
-async def test_a_lease_belongs_to_its_key(cache: Face):
+async def test_a_lease_belongs_to_its_key(cache: Face) -> None:
     assert await cache.get("other") is None
     await cache.elsewhere(cache.delete("k"))
     await cache.set("k", 1)
     assert await cache.get("k") == 1
 
 
-async def test_own_changes_drop_the_lease(cache: Face):
+async def test_own_changes_drop_the_lease(cache: Face) -> None:
     for change in (
         lambda: cache.delete("k"),
         lambda: cache.delete_many(["k"]),
@@ -99,7 +99,7 @@ async def test_own_changes_drop_the_lease(cache: Face):
         assert await cache.get("k") == "mine"
 
 
-async def test_a_hit_drops_the_lease(cache: Face):
+async def test_a_hit_drops_the_lease(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.elsewhere(cache.set("k", "theirs"))
     assert await cache.get("k") == "theirs"
@@ -107,14 +107,14 @@ async def test_a_hit_drops_the_lease(cache: Face):
     assert await cache.get("k") == "mine"
 
 
-async def test_own_invalidation_drops_the_lease(tagged: Face):
+async def test_own_invalidation_drops_the_lease(tagged: Face) -> None:
     assert await tagged.get("k") is None
     await tagged.invalidate_tag("t")
     await tagged.set("k", "mine", tags="t")
     assert await tagged.get("k") == "mine"
 
 
-async def test_as_of_none_insists(cache: Face):
+async def test_as_of_none_insists(cache: Face) -> None:
     assert await cache.get("k") is None
     await cache.elsewhere(cache.delete("k"))
     await cache.set("k", 1, as_of=None)
@@ -130,7 +130,7 @@ async def _mark(cache: Face) -> object:
     return await mark if cache.awaited else mark
 
 
-async def test_a_value_as_of_a_mark_is_stored(cache: Face):
+async def test_a_value_as_of_a_mark_is_stored(cache: Face) -> None:
     mark = await _mark(cache)
     await cache.set("k", 1, as_of=mark)
     await cache.set_many({"a": 1, "b": 2}, as_of=mark)
@@ -138,7 +138,7 @@ async def test_a_value_as_of_a_mark_is_stored(cache: Face):
     assert "Mark" in repr(mark)
 
 
-async def test_a_value_as_of_a_mark_loses_to_what_came_after_it(cache: Face):
+async def test_a_value_as_of_a_mark_loses_to_what_came_after_it(cache: Face) -> None:
     mark = await _mark(cache)
     await cache.delete("deleted")
     await cache.set("set", "new")
@@ -151,7 +151,7 @@ async def test_a_value_as_of_a_mark_loses_to_what_came_after_it(cache: Face):
     assert await cache.get("k", GONE) == GONE
 
 
-async def test_a_mark_before_an_invalidation_is_too_old(tagged: Face):
+async def test_a_mark_before_an_invalidation_is_too_old(tagged: Face) -> None:
     mark = await _mark(tagged)
     await tagged.invalidate_tag("t")
     await tagged.set_with_tags("k", "old", "t", as_of=mark)
@@ -162,7 +162,7 @@ async def test_a_mark_before_an_invalidation_is_too_old(tagged: Face):
     assert await tagged.get("m") == "new"
 
 
-async def test_what_is_no_mark_is_refused(cache: Face):
+async def test_what_is_no_mark_is_refused(cache: Face) -> None:
     for as_of in (5, "now", 0.0, True):
         with pytest.raises(ConfigError, match=r"mark\(\)") as caught:
             await cache.set("k", 1, as_of=as_of)
