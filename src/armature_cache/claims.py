@@ -97,7 +97,7 @@ class Bells(Generic[K]):
     """Wakes those who wait for a name, in whichever thread or loop they are."""
 
     def __init__(self) -> None:
-        self._waiting: dict[K, set[Signal]] = {}
+        self._waiting: dict[K, dict[Signal, None]] = {}
         self._lock = threading.Lock()
         _forking.register(self)
 
@@ -117,19 +117,19 @@ class Bells(Generic[K]):
         """A signal that is given when the name's bell is rung within the block."""
         signal = runtime.signal()
         with self._lock:
-            self._waiting.setdefault(name, set()).add(signal)
+            self._waiting.setdefault(name, {})[signal] = None
         try:
             yield signal
         finally:
             with self._lock:
                 waiting = self._waiting.get(name)
                 if waiting is not None:
-                    waiting.discard(signal)
+                    waiting.pop(signal, None)
                     if not waiting:
                         del self._waiting[name]
 
     def ring(self, name: K) -> None:
-        """Wake all who wait for a name."""
+        """Wake all who wait for a name, in the order in which they came."""
         with self._lock:
             signals = list(self._waiting.get(name, ()))
         for signal in signals:
