@@ -32,9 +32,13 @@ _SCRIPTS: dict[str, str] = {}
 
 
 class Script:
-    """A Lua script, called by its digest and sent whole only where the server lacks it."""
+    """A Lua script, called by its digest and sent whole only where the server lacks it.
 
-    def __init__(self, text: str) -> None:
+    With `when_full` it runs on a server that has no memory left, too.
+    """
+
+    def __init__(self, text: str, *, when_full: bool = False) -> None:
+        text = f"#!lua flags=allow-oom\n{text}" if when_full else text
         self.sha: Final = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         _SCRIPTS[self.sha] = text
 

@@ -36,7 +36,8 @@ end
 local reply = finish(s, tonumber(ARGV[11]) + tonumber(ARGV[12]) + #KEYS - 2)
 reply[#reply + 1] = heads
 return reply
-"""
+""",
+    when_full=True,
 )
 """Record an invalidation of tags and keys; returns the complete delta up to it."""
 

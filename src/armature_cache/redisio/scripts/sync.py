@@ -131,7 +131,8 @@ end
 return {run, digits(E), digits(cursor), digits(s.S), s.F, ks.F, digits(now),
   delta(c, cursor), delta(k, cursor), listed, s.B or '0', s.T or '0', s.Q or '', s.A or '',
   s.X or ''}
-"""
+""",
+    when_full=True,
 )
 """Read the clock with authority: declares, repairs, and resets it when it cannot be trusted.
 
@@ -144,6 +145,7 @@ RESIGN: Final = Script(
 local heard = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not heard or tonumber(heard) ~= tonumber(ARGV[2]) then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])
-"""
+""",
+    when_full=True,
 )
 """Take a writer off the list, unless it has written again meanwhile."""

@@ -104,7 +104,8 @@ if not asof or epoch < my_epoch or (epoch == my_epoch and asof <= my_asof) then
   redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 end
 return head
-"""
+""",
+    when_full=True,
 )
 """Put a tombstone on a value in a cluster, unless something newer stands there."""
 
@@ -174,7 +175,8 @@ redis.call('DEL', KEYS[1])
 if string.sub(held, -1) ~= '+' then return 1 end
 if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return 2
-"""
+""",
+    when_full=True,
 )
 """Give a claim up; 2 if somebody waits for it, who is told by this where there is a channel."""
 
@@ -188,7 +190,8 @@ for i, key in ipairs(KEYS) do
   end
 end
 return taken
-"""
+""",
+    when_full=True,
 )
 """Drop values that still have the headers with which they were found dead."""
 
@@ -202,6 +205,7 @@ for i = 1, #ARGV, 2 do
   end
 end
 return 1
-"""
+""",
+    when_full=True,
 )
 """Drop members of a listing index that still have the score at which they were found dead."""
