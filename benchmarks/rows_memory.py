@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -13,6 +14,8 @@ from benchmarks.harness import OURS, Figure, Result, Target, row
 _MILLION = 1_000_000
 _SMALL = 100_000
 _ENGINE = "engine"
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""Would have us compile at each import what pip has compiled for the peers."""
 _FOREIGN = ("redis", "pymemcache", "django", "fastapi", "starlette", "aiohttp")
 _IMPORT = """
 import json, sys
@@ -138,6 +141,9 @@ def importing(bench: Bench) -> Result:
 
 def _import(module: str) -> tuple[float, list[str]]:
     code = _IMPORT.format(module=module, foreign=_FOREIGN)
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    compiled = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=compiled
+    )
     spent, foreign = json.loads(done.stdout)
     return spent, foreign
