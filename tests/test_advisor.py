@@ -25,7 +25,7 @@ from armature_cache import (
 )
 from armature_cache._time import boottime
 from armature_cache.clocks import advisor
-from armature_cache.clocks.redis_commands import MAX_SERVER_TAGS
+from armature_cache.clocks.limits import MAX_SHARED_TAGS
 from tests.coherence.ports import tap
 from tests.conftest import StartCluster, StartSentinel, StartServer
 from tests.contract.faces import DEADLINE, eventually
@@ -183,8 +183,8 @@ async def test_a_clock_that_is_nearly_full(start_server: StartServer):
     server = start_server()
     fill = "for i = ARGV[1], ARGV[2] do redis.call('ZADD', KEYS[1], i, 'tag' .. i) end"
     with contextlib.closing(redis.Redis(port=server.port, socket_timeout=DEADLINE)) as client:
-        step = MAX_SERVER_TAGS // 10
-        for at in range(0, MAX_SERVER_TAGS * 7 // 10, step):
+        step = MAX_SHARED_TAGS // 10
+        for at in range(0, MAX_SHARED_TAGS * 7 // 10, step):
             client.eval(fill, 1, "{shop}:c", str(at + 1), str(at + step))
         assert await found_at(server.url) == ()
         client.eval(fill, 1, "{shop}:c", str(7 * step), str(8 * step))

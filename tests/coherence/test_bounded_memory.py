@@ -31,7 +31,7 @@ async def count(redis: RedisCache, name: str) -> int:
 async def test_the_servers_tag_clock_is_bounded_and_nothing_old_survives(
     server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_commands, "MAX_SERVER_TAGS", 100)
+    monkeypatch.setattr(redis_commands, "MAX_SHARED_TAGS", 100)
     cache, redis, _ = stack(server_url, namespace)
     other, _, _ = stranger(server_url, namespace)
     async with cache, other:
@@ -49,7 +49,7 @@ async def test_the_servers_tag_clock_is_bounded_and_nothing_old_survives(
 async def test_the_servers_key_clock_is_bounded_and_nothing_old_survives(
     server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_commands, "MAX_SERVER_KEYS", 50)
+    monkeypatch.setattr(redis_commands, "MAX_SHARED_KEYS", 50)
     cache, redis, _ = stack(server_url, namespace)
     other, _, _ = stranger(server_url, namespace)
     async with cache, other:
@@ -88,7 +88,7 @@ async def test_a_process_that_keeps_few_tags_asks_for_the_others(
 async def test_a_cold_start_beside_a_large_clock(
     server_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_sync, "_BACKFILL", 10)
+    monkeypatch.setattr(redis_sync, "BACKFILL", 10)
     cache, _, _ = stack(server_url, namespace)
     async with cache:
         await cache.set_with_tags("alive", "v", ["a"], ttl=60)

@@ -24,8 +24,7 @@ from armature_cache import (
     cache_update,
     events,
 )
-from armature_cache.clocks import redis as clock
-from armature_cache.clocks import redis_commands, redis_wire, replica
+from armature_cache.clocks import limits, replica
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import Script
@@ -185,15 +184,15 @@ def test_protocol_names_the_keys_of_the_code():
 
 def test_protocol_states_the_limits_of_the_code():
     for limit in (
-        redis_commands.MAX_SERVER_TAGS,
-        redis_commands.MAX_SERVER_KEYS,
-        clock.CHUNK,
-        redis_wire.DELTA_LIMIT,
+        limits.MAX_SHARED_TAGS,
+        limits.MAX_SHARED_KEYS,
+        limits.CHUNK,
+        limits.DELTA_LIMIT,
         replica.MAX_TAGS,
         replica.MAX_KEYS,
     ):
         assert f"{limit:,}" in PROTOCOL
-    assert f"{redis_commands.KEY_MEMORY:.0f} s" in PROTOCOL
+    assert f"{limits.KEY_MEMORY:.0f} s" in PROTOCOL
 
 
 def test_protocol_names_every_script():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.advice import Advice
-from armature_cache.clocks.redis_commands import MAX_SERVER_TAGS
+from armature_cache.clocks.limits import MAX_SHARED_TAGS
 from armature_cache.config import DEFAULT_NAMESPACE
 from armature_cache.redisio.connect import primaries
 from armature_cache.redisio.names import Names
@@ -94,11 +94,11 @@ async def _of_clock(
                 "reads wait for the server",
             )
         )
-    if tags >= MAX_SERVER_TAGS * _FULL:
+    if tags >= MAX_SHARED_TAGS * _FULL:
         found.append(
             Advice(
                 "AC105",
-                f"the clock remembers {tags:,} tags of at most {MAX_SERVER_TAGS:,}",
+                f"the clock remembers {tags:,} tags of at most {MAX_SHARED_TAGS:,}",
                 "beyond that it forgets the oldest, and older entries with it: use shorter "
                 "lifetimes, fewer different tags, or several namespaces",
             )

@@ -6,11 +6,12 @@ import functools
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armature_cache.clocks.failover import CONFIRM_WITHIN, WINDOW
+from armature_cache.clocks.limits import ATTEMPTS, CHUNK
 from armature_cache.clocks.redis_commands import BumpCommands, tombstone
-from armature_cache.clocks.redis_sync import ATTEMPTS, RedisSync
+from armature_cache.clocks.redis_sync import RedisSync
 from armature_cache.clocks.redis_wire import number, read_bump, replicas_of, text
 from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from armature_cache.config import CacheConfig
 
 logger = logging.getLogger("armature_cache")
-
-CHUNK: Final = 1000
 
 
 class Bump(NamedTuple):

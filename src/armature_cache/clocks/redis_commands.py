@@ -7,15 +7,18 @@ from typing import Final, NamedTuple
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest, mark_of, marks_of
+from armature_cache.clocks.limits import (
+    KEY_MEMORY,
+    MAX_SHARED_KEYS,
+    MAX_SHARED_TAGS,
+    load_micros,
+    tombstone_life,
+)
 from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import RUN_ID, Argument, Command
-
-MAX_SERVER_TAGS: Final = 1_000_000
-MAX_SERVER_KEYS: Final = 100_000
-KEY_MEMORY: Final = 600.0
 
 
 class Sealed(NamedTuple):
@@ -34,8 +37,8 @@ class BumpCommands:
     def __init__(self, replica: ServerReplica, names: Names, max_load_time: float) -> None:
         self._replica = replica
         self._names = names
-        self._load_us = int(max_load_time * 2_000_000)
-        self.tombstone_life = int(max_load_time * 2000)
+        self._load_us = load_micros(max_load_time)
+        self.tombstone_life = tombstone_life(max_load_time)
 
     def _common(self, *, hint: bool = True) -> tuple[Argument, ...]:
         epoch, last = self._replica.stamp()
@@ -45,8 +48,8 @@ class BumpCommands:
             epoch,
             last,
             self._names.channel if hint else "",
-            MAX_SERVER_TAGS,
-            MAX_SERVER_KEYS,
+            MAX_SHARED_TAGS,
+            MAX_SHARED_KEYS,
             self._load_us,
             int(KEY_MEMORY * 1_000_000),
             failover.member if failover.replays else int(self._names.clustered),

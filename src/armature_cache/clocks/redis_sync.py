@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from armature_cache.clocks.digest import marks_of
 from armature_cache.clocks.failover import REPORT_WITHIN
+from armature_cache.clocks.limits import ATTEMPTS, BACKFILL, DELTA_LIMIT
 from armature_cache.clocks.redis_wire import (
-    DELTA_LIMIT,
     SyncReply,
     members,
     number,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from armature_cache._time import TimeSource
     from armature_cache.clocks.listener import Listener
     from armature_cache.config import CacheConfig
-
-ATTEMPTS: Final = 4
-_BACKFILL: Final = 5000
 
 
 class RedisSync(SharedClock):
@@ -195,13 +192,13 @@ class RedisSync(SharedClock):
         top = replica.known_above
         command: Command = (
             "ZREVRANGEBYSCORE", self._names.clock, top, "-inf",
-            "WITHSCORES", "LIMIT", 0, _BACKFILL,
+            "WITHSCORES", "LIMIT", 0, BACKFILL,
         )  # fmt: skip
         epoch = replica.epoch
         (reply,) = checked(await self.port.send([command]), self.port.backend)
         found = members(reply)
         scores = plain(found)
-        low = replica.floor if len(found) < _BACKFILL else min(found.values())
+        low = replica.floor if len(found) < BACKFILL else min(found.values())
         replica.learn(epoch, scores, low)
 
     async def ensure(self, bound: float, *, strong: bool = False) -> None:

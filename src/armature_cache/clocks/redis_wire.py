@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from armature_cache.clocks.heritage import NO_HERITAGE, Heritage, read_heritage
+from armature_cache.clocks.limits import DELTA_LIMIT
 from armature_cache.clocks.replica import Delta
-
-DELTA_LIMIT: Final = 20_000
-"""Members that a delta has at most; who is further behind starts from the newest."""
 
 
 class SyncReply(NamedTuple):

@@ -13,14 +13,10 @@ from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
 from armature_cache.clocks import advisor
 from armature_cache.clocks.hints import HintEar
-from armature_cache.clocks.listener import Listener
 from armature_cache.clocks.redis import RedisClock
 from armature_cache.clocks.server_replica import ServerReplica, replica_of
-from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
 from armature_cache.errors import BackendError, ConfigError
-from armature_cache.events import Hook
-from armature_cache.loading import Flights
 from armature_cache.redisio import connect
 from armature_cache.redisio.names import Names
 from armature_cache.redisio.port import checked
@@ -28,8 +24,7 @@ from armature_cache.stores.reclaiming import Reclaimer
 from armature_cache.stores.redis_claims import Claims
 from armature_cache.stores.redis_entries import RedisEntries
 from armature_cache.stores.redis_writes import ClusterWrites, Writes
-from armature_cache.stores.sealing import Sealing
-from armature_cache.stores.stats import CacheStats, Counters, snapshot
+from armature_cache.stores.stats import CacheStats, snapshot
 
 if TYPE_CHECKING:
     import redis
@@ -110,38 +105,21 @@ class RedisCache(RedisEntries):
         codec: Codec | SealedCodec | None,
         time: TimeSource,
     ) -> None:
-        self.config = config
-        self._given_codec = MessagePackCodec() if codec is None else codec
-        self.time = time
-        self.bound = config.staleness_bound
-        self.strong = config.consistency == "strong"
-        self.default_ttl = config.default_ttl
-        self.max_ttl = config.max_ttl
-        self.max_load_time = config.max_load_time
-        self.counters = Counters()
-        self.hook = Hook()
+        self._settle(config, codec, time)
         self._replica: ServerReplica = replica_of(self._place())
         self._attach(port, runtime)
 
     def _attach(self, port: Port, runtime: Runtime) -> None:
         self._names = Names.of(self.config)
         self._port = port
-        self.runtime = runtime
-        self._flights = Flights(runtime)
-        self._sealing = Sealing(
-            self._given_codec,
-            namespace=self.config.namespace,
-            limit=self.config.max_value_bytes,
-            runtime=runtime,
-        )
-        self.codec = self._sealing.codec
+        self._run_on(runtime)
         self.clock = RedisClock(
             self._replica,
             port,
             config=self.config,
             runtime=runtime,
             time=self.time,
-            listener=self._listen(),
+            listener=self._listener(_ears(self)),
         )
         self._reclaimer = Reclaimer(_sweeper(self)) if self.config.reclaim else None
         self._claims = Claims(self.clock, port, self._names, runtime)
@@ -155,17 +133,6 @@ class RedisCache(RedisEntries):
             time=self.time,
             claims=self._claims,
         )
-
-    def _listen(self) -> Listener | None:
-        """The listener of the replica, which all stores over it share."""
-        if not self.config.hints:
-            return None
-        replica = self._replica
-        known = replica.listener() if replica.listener is not None else None
-        if known is None:
-            known = Listener(_ears(self), self.time)
-            replica.listener = weakref.ref(known)
-        return known
 
     def _place(self) -> str:
         if self._client is None:
@@ -203,18 +170,12 @@ class RedisCache(RedisEntries):
     async def _ping(self) -> None:
         checked(await self._port.send([("PING",)]), self._port.backend)
 
-    async def _close(self) -> None:
-        if self._port.closed:
-            return
+    async def _retire(self) -> None:
         if self._reclaimer is not None:
             self._reclaimer.close()
-        try:
-            await self._flush()
-            with contextlib.suppress(BackendError):
-                await self.clock.resign()
-        finally:
-            self.clock.retire()
-            await self._port.aclose()
+        await self._flush()
+        with contextlib.suppress(BackendError):
+            await self.clock.resign()
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)

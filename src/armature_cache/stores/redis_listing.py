@@ -10,7 +10,8 @@ from armature_cache.entry import Entry
 from armature_cache.envelope import Envelope
 from armature_cache.redisio import connect, scripts
 from armature_cache.redisio.port import Command, checked
-from armature_cache.stores.shared_entries import PAGE, SharedEntries
+from armature_cache.stores.shared_entries import PAGE
+from armature_cache.stores.shared_store import SharedStore
 
 if TYPE_CHECKING:
     from armature_cache.clocks.redis import RedisClock
@@ -21,7 +22,7 @@ _HEAD: Final = 1024
 _PROOFS: Final = 8
 
 
-class RedisListing(SharedEntries):
+class RedisListing(SharedStore):
     """The listing half of `RedisCache`: no value is decoded here."""
 
     clock: RedisClock

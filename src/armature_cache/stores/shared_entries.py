@@ -14,7 +14,6 @@ from armature_cache.entry import Entry, StoredEntry, rare_of
 from armature_cache.envelope import Envelope
 from armature_cache.errors import (
     BackendError,
-    CounterError,
     InvalidationError,
     UndecodablePayload,
     ValueTooLarge,
@@ -290,19 +289,6 @@ class SharedEntries(CacheStore):
     async def _restart(self) -> None:
         await self.clock.restart()
 
-    def _counter(self, key: str, total: int, ttl: float | None, tags: tuple[str, ...]) -> Draft:
-        payload = b"%d" % in_range(key, total)
-        return Draft(key, None, payload, 0, 0, tags, ttl, counter=True)
-
-    def _raised(self, key: str, delta: int, current: Opened) -> Draft:
-        """What is there and is not added to in place, as a counter with its sum."""
-        entry = current[0]
-        self._decode(*current, None)
-        if not isinstance(entry.value, int) or isinstance(entry.value, bool):
-            raise CounterError(f"the value of {key!r} is not an integer")
-        left = None if entry.no_expiry else max(0.001, entry.fresh_until - self.time())
-        return self._counter(key, entry.value + delta, left, entry.tags)
-
     # -- the rest ----------------------------------------------------------------------------
 
     def _now(self) -> int:
@@ -318,10 +304,3 @@ class SharedEntries(CacheStore):
                 tags=tuple(hardly(tag) for job in owed for tag in job.tags),
                 keys=tuple(key for job in owed for key in job.keys),
             ) from error
-
-
-def in_range(key: str, number: int) -> int:
-    """A counter's value, if it has 64 bits; else `CounterError`."""
-    if not -(2**63) <= number < 2**63:
-        raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
-    return number

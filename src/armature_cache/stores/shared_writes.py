@@ -12,6 +12,7 @@ from armature_cache.stores.sealing import Addressed
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
+    from armature_cache.clocks.replica import Stamp
     from armature_cache.clocks.server_replica import ServerReplica
     from armature_cache.config import CacheConfig
     from armature_cache.entry import Entry
@@ -81,6 +82,14 @@ class SharedWrites(ABC):
     @abstractmethod
     async def put(self, drafts: Sequence[Draft]) -> list[bool]:
         """Store values as current now, or since their lease; False for an overtaken lease."""
+
+    @abstractmethod
+    async def swap(self, draft: Draft, expected: bytes, judged: Stamp | None) -> bool:
+        """Store a value as current now if the stored header is still the expected one.
+
+        `judged` is given for a value that takes over the tags of the expected one, which was
+        valid then: it has to be still.
+        """
 
     @abstractmethod
     async def touch(self, entries: Sequence[Entry]) -> None:
