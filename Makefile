@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check lint bench bench-traces bench-scale bench-leaks fuzz docs clean
+.PHONY: help demo test torture kills check lint bench bench-traces bench-scale bench-leaks fuzz docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,6 +23,9 @@ test: $(READY) ## Run all tests (ARGS="-k words" narrows them)
 torture: $(READY) ## Break servers while workers use them (MINUTES=n TOPOLOGY=cluster|sentinel SERVER=redis SEED=n)
 	@$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),1) --topology $(or $(TOPOLOGY),standalone) \
 		--server $(or $(SERVER),valkey) --seed $(or $(SEED),1) $(ARGS)
+
+kills: $(READY) ## Kill processes that write to an SQLite cache (KILLS=n SEED=n are optional)
+	@$(BIN)/python -m tests.sqlite.crash --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 check: lint ## Lint, and the tests that are fast and need one kind of server
 	@$(PYTEST) -m "not slow and not faults and not redis7"

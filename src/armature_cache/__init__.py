@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from armature_cache.codecs.sealed import SealedCodec
     from armature_cache.stores.isolation import CacheMutationWarning
     from armature_cache.stores.redis import RedisCache
+    from armature_cache.stores.sqlite import SQLiteCache
 
 __version__ = "0.1.0"
 
@@ -126,6 +127,7 @@ __all__ = [
     "PartialLoadError",
     "PickleCodec",
     "RedisCache",
+    "SQLiteCache",
     "SealedCodec",
     "StaleTopology",
     "TaggedCache",
@@ -159,6 +161,7 @@ _LAZY: Final = {
     "MessagePackCodec": "armature_cache.codecs.msgpack",
     "PickleCodec": "armature_cache.codecs.pickle",
     "RedisCache": "armature_cache.stores.redis",
+    "SQLiteCache": "armature_cache.stores.sqlite",
     "SealedCodec": "armature_cache.codecs.sealed",
     "Zstd": "armature_cache.codecs.compression",
 }

@@ -28,7 +28,19 @@ class Forkable(Protocol):
         ...
 
 
+class Leaving(Forkable, Protocol):
+    """Something that may not be there at all while the process forks.
+
+    Whoever holds one of its locks may want those of others: they are taken before all of these.
+    """
+
+    def before_fork(self) -> None:
+        """Let go of it, with the locks of everything taken."""
+        ...
+
+
 _known: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_leaving: weakref.WeakSet[Leaving] = weakref.WeakSet()
 _taken: list[Lock] = []
 
 
@@ -37,11 +49,19 @@ def register(thing: Forkable) -> None:
     _known.add(thing)
 
 
+def register_leaving(thing: Leaving) -> None:
+    """`register`, for something that has to leave before a fork."""
+    _leaving.add(thing)
+
+
 def _before() -> None:
-    for thing in list(_known):
+    leaving = list(_leaving)
+    for thing in (*leaving, *_known):
         for lock in thing.fork_locks():
             lock.acquire()
             _taken.append(lock)
+    for leaver in leaving:
+        leaver.before_fork()
 
 
 def _release() -> None:
@@ -51,7 +71,7 @@ def _release() -> None:
 
 def _in_child() -> None:
     _release()
-    for thing in list(_known):
+    for thing in (*_leaving, *_known):
         thing.after_fork()
 
 

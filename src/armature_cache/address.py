@@ -1,16 +1,18 @@
-"""Where a Redis or Valkey deployment is: its URL, taken apart."""
+"""Where a shared store is: its URL, taken apart."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 from armature_cache._words import suggestion
 from armature_cache.errors import ConfigError
 
-Topology = Literal["single", "cluster", "sentinel"]
+Topology = Literal["single", "cluster", "sentinel", "file"]
 
+FILE_SCHEME: Final = "sqlite"
 SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
 _CREDENTIALS: Final = ("db", "username", "password")
 _YES_NO: Final = ("true", "false")
@@ -63,6 +65,8 @@ class Address:
     @property
     def shown(self) -> str:
         """The URL without secrets and options: fit for logs and messages."""
+        if self.topology == "file":
+            return f"{FILE_SCHEME}:///{self.path}"
         if self.path:
             return f"unix://{self.path}"
         scheme = "rediss" if self.tls else "redis"
@@ -126,6 +130,52 @@ def parse_address(url: str) -> Address:
             if name.startswith("sentinel_")
         ),
     )
+
+
+def file_address(path: str | os.PathLike[str]) -> Address:
+    """The address of a cache file, given by its path or by a `sqlite:///` URL.
+
+    `sqlite:///relative` is relative to the working directory, `sqlite:////absolute` is not; what is
+    special in URLs is percent-encoded. Raises `ConfigError`.
+    """
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"path is a non-empty str or a Path, not {path!r:.80}", field="path")
+    if name.startswith(f"{FILE_SCHEME}:"):
+        name = _file_in(name)
+    elif "://" in name:
+        raise ConfigError(
+            f"{mask_url(name)!r} is no file: give a path, or sqlite:///relative/path or "
+            "sqlite:////absolute/path",
+            field="path",
+        )
+    if name == ":memory:" or name.startswith("file:"):
+        raise ConfigError(
+            "an SQLite cache is a file with a path; for one process alone use memory://",
+            field="path",
+        )
+    if "\0" in name or name.endswith("/"):
+        raise ConfigError(f"path names a file: {name[:80]!r} cannot be one", field="path")
+    return Address("file", False, (), os.path.abspath(name), "", 0, None, None, ())  # noqa: FBT003, PTH100
+
+
+def _file_in(url: str) -> str:
+    _, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if not separator or not slash or not path or host:
+        raise _wrong(
+            f"{url[:80]!r} names no file; use sqlite:///relative/path or sqlite:////absolute/path, "
+            "with one slash more than it seems to need"
+        )
+    if "?" in path or "#" in path:
+        raise _wrong(
+            "a sqlite url has no options: give them as arguments, and write ? and # in the name of "
+            "a file as %3F and %23"
+        )
+    try:
+        return unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        raise _wrong("the path of a sqlite url is percent-encoded UTF-8") from None
 
 
 def mask_url(url: str) -> str:

@@ -128,6 +128,11 @@ class Bells(Generic[K]):
                     if not waiting:
                         del self._waiting[name]
 
+    def names(self) -> list[K]:
+        """What is waited for now."""
+        with self._lock:
+            return list(self._waiting)
+
     def ring(self, name: K) -> None:
         """Wake all who wait for a name, in the order in which they came."""
         with self._lock:

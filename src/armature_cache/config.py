@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Final, Literal, get_args
 
-from armature_cache.address import Address, mask_url, parse_address
+from armature_cache.address import Address, file_address, mask_url, parse_address
 from armature_cache.errors import ConfigError
 from armature_cache.options import (
     TTL,
@@ -21,6 +22,10 @@ from armature_cache.options import (
 DEFAULT_NAMESPACE: Final = "cache"
 DEFAULT_MAX_TTL: Final = 400 * 86_400.0
 DEFAULT_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
+DEFAULT_MAX_FILE_BYTES: Final = 1024 * 1024 * 1024
+LEAST_FILE_BYTES: Final = 1024 * 1024
+_VALUE_PART: Final = 4
+"""How many of the largest values a file has room for at least."""
 _BOUNDS: Final = (0.001, 3600)
 OnFailover = Literal["reset", "replay"]
 DEFAULT_STALENESS_BOUND: Final = 0.1
@@ -28,18 +33,19 @@ DEFAULT_STALENESS_BOUND: Final = 0.1
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class CacheConfig:
-    """Settings of a shared store; made by `CacheConfig.redis(url)`.
+    """Settings of a shared store; made by `CacheConfig.redis(url)` or `CacheConfig.sqlite(path)`.
 
     Times are in seconds. `namespace` prefixes every key. `default_ttl` is used when a call gives
     none (None: no expiry). `max_ttl` bounds every lifetime, and is the server-side lifetime of
     entries without expiry. `staleness_bound` is how long after an acknowledged invalidation
     another process may still serve the old entry; `consistency="strong"` lets every read ask for
     news instead, unless the call says otherwise. `hints=False` does without the background
-    subscription. `on_failover` says what becomes of entries when another server takes over:
+    thread. `on_failover` says what becomes of entries when another server takes over:
     `reset`, all are dead; `replay`, they live on once each process has sent its last
     invalidations again (the same for all processes of a namespace). With `reclaim=True` a
     background thread takes what this process has invalidated by tag off the server; else dead
-    values stay there until their lifetime ends, or they are evicted.
+    values stay there until their lifetime ends, or they are evicted. `max_file_bytes` bounds
+    the file of an SQLite cache.
     """
 
     url: str
@@ -57,6 +63,7 @@ class CacheConfig:
     consistency: Consistency = "bounded"
     on_failover: OnFailover = "reset"
     reclaim: bool = False
+    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
 
     @classmethod
     def redis(
@@ -104,6 +111,58 @@ class CacheConfig:
             on_failover=on_failover,
             reclaim=check_flag("reclaim", reclaim),
         )
+
+    @classmethod
+    def sqlite(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        namespace: str = "cache",
+        default_ttl: TTL = None,
+        max_file_bytes: int = DEFAULT_MAX_FILE_BYTES,
+        operation_timeout: float = 3.0,
+        staleness_bound: float = DEFAULT_STALENESS_BOUND,
+        max_ttl: float = DEFAULT_MAX_TTL,
+        max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
+        max_load_time: float = 60.0,
+        hints: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> CacheConfig:
+        """Settings of a cache in a file, for the processes of one machine.
+
+        `path` is that of the file, or a URL: `sqlite:///relative`, `sqlite:////absolute`. Its
+        folder has to be there, on a disk of this machine. The file takes at most `max_file_bytes`
+        (at least 1 MiB), and a value a quarter of that; what was read least recently is evicted.
+        `operation_timeout` is how long others are waited for who are writing. Raises `ConfigError`
+        with the field to mend.
+        """
+        limit = check_seconds("max_ttl", max_ttl)
+        address = file_address(path)
+        if check_count("max_file_bytes", max_file_bytes) < LEAST_FILE_BYTES:
+            raise ConfigError(
+                f"max_file_bytes is at least {LEAST_FILE_BYTES} (1 MiB), not {max_file_bytes}",
+                field="max_file_bytes",
+            )
+        largest = check_count("max_value_bytes", max_value_bytes)
+        return cls(
+            url=address.shown,
+            address=address,
+            namespace=check_namespace(namespace),
+            default_ttl=resolve_ttl(default_ttl, None, limit=limit),
+            operation_timeout=check_seconds("operation_timeout", operation_timeout),
+            staleness_bound=check_bound(staleness_bound),
+            max_ttl=limit,
+            max_value_bytes=min(largest, max_file_bytes // _VALUE_PART),
+            max_load_time=check_seconds("max_load_time", max_load_time),
+            hints=hints,
+            consistency="strong" if check_consistency(consistency) else "bounded",
+            max_file_bytes=max_file_bytes,
+        )
+
+    @property
+    def file(self) -> str:
+        """The path of a cache file; empty for other shared stores."""
+        return self.address.path if self.address.topology == "file" else ""
 
     def __repr__(self) -> str:
         shown = (

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from armature_cache import settings as text
 from armature_cache._words import suggestion
-from armature_cache.address import SCHEMES, mask_url
+from armature_cache.address import FILE_SCHEME, SCHEMES, mask_url
 from armature_cache.config import DEFAULT_NAMESPACE, CacheConfig
 from armature_cache.errors import ConfigError, InvalidTTL
 from armature_cache.options import TTL, check_namespace
@@ -23,8 +23,11 @@ from armature_cache.stores.tiered import TieredCache
 if TYPE_CHECKING:
     from armature_cache.codecs.base import Codec
     from armature_cache.codecs.sealed import SealedCodec
+    from armature_cache.stores.base import CacheStore
 
 ENV_PREFIX: Final = "ARMATURE_CACHE_"
+_OWN: Final = frozenset({"url", "path", "namespace", "default_ttl"})
+"""Settings that every kind of cache has."""
 _TIERS: Final = frozenset(field.name for field in dataclasses.fields(TieredCacheConfig))
 
 
@@ -72,26 +75,53 @@ def _memory(order: Order) -> Callable[[], TaggedCache]:
 
 
 def _redis(order: Order) -> Callable[[], TaggedCache]:
-    known = inspect.signature(CacheConfig.redis).parameters.keys()
-    order.refuse_all_but(known - {"url", "namespace", "default_ttl"}, of="CacheConfig.redis")
-    config = CacheConfig.redis(
+    config = _config(order, "redis")
+
+    def shared() -> CacheStore:
+        from armature_cache.stores.redis import RedisCache
+
+        return RedisCache(config, codec=order.codec)
+
+    return _tiered(order, config, shared)
+
+
+def _sqlite(order: Order) -> Callable[[], TaggedCache]:
+    config = _config(order, "sqlite")
+
+    def shared() -> CacheStore:
+        from armature_cache.stores.sqlite import SQLiteCache
+
+        return SQLiteCache(config, codec=order.codec)
+
+    return _tiered(order, config, shared)
+
+
+def _config(order: Order, kind: str) -> CacheConfig:
+    make = getattr(CacheConfig, kind)
+    known = inspect.signature(make).parameters.keys()
+    order.refuse_all_but(known - _OWN, of=f"CacheConfig.{kind}")
+    config: CacheConfig = make(
         order.url,
         namespace=order.namespace,
         default_ttl=order.default_ttl,
         **order.settings,
     )
+    return config
+
+
+def _tiered(
+    order: Order, config: CacheConfig, shared: Callable[[], CacheStore]
+) -> Callable[[], TaggedCache]:
     tiers = order.tiers or TieredCacheConfig(staleness_bound=config.staleness_bound)
     l1 = InMemoryCache(**order.near)
-
-    def opened() -> TaggedCache:
-        from armature_cache.stores.redis import RedisCache
-
-        return TaggedCache(TieredCache(l1, RedisCache(config, codec=order.codec), tiers))
-
-    return opened
+    return lambda: TaggedCache(TieredCache(l1, shared(), tiers))
 
 
-_OPENERS: Final[dict[str, Opener]] = {"memory": _memory, **dict.fromkeys(SCHEMES, _redis)}
+_OPENERS: Final[dict[str, Opener]] = {
+    "memory": _memory,
+    FILE_SCHEME: _sqlite,
+    **dict.fromkeys(SCHEMES, _redis),
+}
 """By the scheme of the URL, without what follows a plus: to add a store, add its scheme here."""
 
 
@@ -111,10 +141,11 @@ def open_cache(
     """The recommended cache for a URL, with tags.
 
     `redis://`, `rediss://`, `valkey://`, `valkeys://` and `unix://` give
-    `TaggedCache(TieredCache(InMemoryCache(), RedisCache(...)))`; `memory://` gives
-    `TaggedCache(InMemoryCache())`. `max_entries`, `max_bytes`, `isolate` and `detect_mutation` are
-    those of the in-process tier, `codec` that of the shared one; further settings are those of
-    `CacheConfig.redis`. Raises `ConfigError`.
+    `TaggedCache(TieredCache(InMemoryCache(), RedisCache(...)))`, `sqlite:///path` the same over a
+    `SQLiteCache`; `memory://` gives `TaggedCache(InMemoryCache())`. `max_entries`, `max_bytes`,
+    `isolate` and `detect_mutation` are those of the in-process tier, `codec` that of the shared
+    one; further settings are those of `CacheConfig.redis` or `CacheConfig.sqlite`. Raises
+    `ConfigError`.
     """
     near = {
         "max_entries": max_entries,
@@ -139,7 +170,8 @@ def _checked(order: Order) -> Callable[[], TaggedCache]:
     if scheme not in _OPENERS:
         raise ConfigError(
             f"{mask_url(str(order.url))!r} has no known scheme{suggestion(scheme, _OPENERS)}; use "
-            "redis://host:port/db, rediss://, valkey://, valkeys://, unix:///path or memory://",
+            "redis://host:port/db, rediss://, valkey://, valkeys://, unix:///path, "
+            "sqlite:///path or memory://",
             field="url",
         )
     check_namespace(order.namespace)

@@ -143,6 +143,7 @@ OF_CACHES: Final[Mapping[str, Kind]] = {
     "max_ttl": DURATION,
     "max_value_bytes": SIZE,
     "max_load_time": DURATION,
+    "max_file_bytes": SIZE,
     "hints": FLAG,
     "on_failover": TEXT,
     "reclaim": FLAG,

@@ -383,6 +383,21 @@ class RedisCache(CacheStore):
         return self
 
 
+class SQLiteCache(CacheStore):
+    """A cache in a file of this machine: the sync face of `armature_cache.SQLiteCache`."""
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        *,
+        codec: Codec | SealedCodec | None = None,
+        time: TimeSource = boottime,
+    ) -> None:
+        from armature_cache.stores.sqlite import SQLiteCache as Core
+
+        super().__init__(Core(config, codec=codec, time=time)._blocking())
+
+
 class TieredCache(CacheStore):
     """L1 over L2: the sync face of `armature_cache.TieredCache`."""
 
@@ -475,7 +490,8 @@ def face_of(core: _base.CacheStore) -> CacheStore:
     kinds: dict[str, type[CacheStore]] = {
         kind.__name__: kind
         for kind in (
-            InMemoryCache, NamespacedCache, NullCache, RedisCache, TaggedCache, TieredCache,
+            InMemoryCache, NamespacedCache, NullCache, RedisCache, SQLiteCache, TaggedCache,
+            TieredCache,
         )
     }  # fmt: skip
     kind = kinds.get(type(core).__name__, CacheStore)

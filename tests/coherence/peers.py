@@ -16,6 +16,7 @@ from armature_cache import (
     CacheConfig,
     InMemoryCache,
     RedisCache,
+    SQLiteCache,
     TaggedCache,
     TieredCache,
     TieredCacheConfig,
@@ -34,8 +35,10 @@ def build(
 ) -> TaggedCache:
     """The recommended stack, with hints or without; `settings` are those of the shared store."""
     own = {"operation_timeout": 1.0, **(settings or {})}
-    config = CacheConfig.redis(url, namespace=namespace, hints=hints, **own)
-    return TaggedCache(TieredCache(InMemoryCache(), RedisCache(config), TieredCacheConfig(**tiers)))
+    make: Any = CacheConfig.sqlite if url.startswith("sqlite:") else CacheConfig.redis
+    config = make(url, namespace=namespace, hints=hints, **own)
+    l2 = SQLiteCache(config) if config.file else RedisCache(config)
+    return TaggedCache(TieredCache(InMemoryCache(), l2, TieredCacheConfig(**tiers)))
 
 
 async def _watch(cache: TaggedCache, key: str, old: object, for_seconds: float) -> list[float]:
@@ -117,6 +120,7 @@ class Peer:
         """End the process at once."""
         self._process.kill()
         self._process.join()
+        self._pipe.close()
 
     @property
     def _pid(self) -> int:

@@ -7,7 +7,8 @@ combinations, and those of `_TWINS` the `.sync()` of the async face too.
     once       a store of every stack, with one face and server each: for what takes long
     tagged     a store of every stack that takes tags
     untagged   a store of every stack that does not
-    shared     a store of every stack that works on a server
+    shared     a store of every stack that works on a server or a file
+    served     a store of every stack that works on a server
     kit        what made it: opens more of the same, lets lifetimes end
 """
 
@@ -21,12 +22,13 @@ import redis
 
 from armature_cache.testing import RedisServer
 from tests.contract.faces import DEADLINE, Face
-from tests.contract.stacks import FACES, STACKS, Kit, Stack
+from tests.contract.stacks import FACES, NEAR, STACKS, Kit, Stack
 
 _WANTS = {
     "tagged": lambda stack: stack.tags,
     "untagged": lambda stack: not stack.tags,
     "shared": lambda stack: stack.shared,
+    "served": lambda stack: stack.shared and not stack.file,
     "cache": lambda stack: True,
     "once": lambda stack: True,
 }
@@ -64,8 +66,9 @@ def _places(stack: Stack, *, once: bool) -> Iterator[object]:
     for number, face in enumerate(FACES):
         if (once and number != turn % 2) or (face == "twin" and stack.name not in _TWINS):
             continue
-        if not stack.shared:
-            yield pytest.param((stack, face, None), id=f"{stack.name}-{face}")
+        if stack.file or not stack.shared:
+            kind = "file" if stack.file else None
+            yield pytest.param((stack, face, kind), id=f"{stack.name}-{face}")
             continue
         valkey = pytest.param((stack, face, "valkey"), id=f"{stack.name}-{face}-valkey9")
         redis7 = pytest.param(
@@ -86,6 +89,11 @@ def place(request: pytest.FixtureRequest) -> Place:
     stack, face, kind = request.param
     if kind is None:
         return Place(stack, face, _NOWHERE)
+    if kind == "file":
+        folder = request.getfixturevalue("tmp_path")
+        (folder / "near").mkdir()
+        (folder / "far").symlink_to("near")
+        return Place(stack, face, f"sqlite:///{folder}{NEAR}cache.db")
     server = request.getfixturevalue(kind)
     assert isinstance(server, RedisServer)
     return Place(stack, face, server.url)
@@ -104,7 +112,8 @@ def clients() -> Iterator[dict[str, redis.Redis]]:
 def unclosed(place: Place, namespace: str, clients: dict[str, redis.Redis]) -> Kit:
     url = place.url
     made = Kit(place.stack, place.face, url, namespace)
-    made.client = clients.setdefault(url, redis.Redis.from_url(url, socket_timeout=DEADLINE))
+    if not place.stack.file:
+        made.client = clients.setdefault(url, redis.Redis.from_url(url, socket_timeout=DEADLINE))
     return made
 
 
@@ -136,4 +145,9 @@ def untagged(kit: Kit) -> Face:
 
 @pytest.fixture
 def shared(kit: Kit) -> Face:
+    return kit.open()
+
+
+@pytest.fixture
+def served(kit: Kit) -> Face:
     return kit.open()

@@ -20,16 +20,22 @@ FACES = ("async", "sync", "twin")
 
 BOUND = 0.05
 KEYS = KeyRing({7: b"k" * 32})
+NEAR, FAR = "/near/", "/far/"
+"""Two folders that are one, under two names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """A way to put stores together. `shared`: it works on a server. `tags`: it takes tags."""
+    """A way to put stores together. `tags`: it takes tags.
+
+    `shared`: it works on a server or, with `file`, on a file.
+    """
 
     name: str
     build: Callable[[Kit], Any]
     tags: bool = False
     shared: bool = False
+    file: bool = False
 
 
 class Kit(contract.Kit):
@@ -54,12 +60,12 @@ class Kit(contract.Kit):
         if order.default_ttl is not None:
             self.settings["default_ttl"] = order.default_ttl
         if order.far:
-            self.settings["url"] = self.url.replace("127.0.0.1", "localhost")
+            self.settings["url"] = self.url.replace("127.0.0.1", "localhost").replace(NEAR, FAR)
         return self.stack.build(self)
 
     async def close(self) -> None:
         await super().close()
-        if self.stack.shared:
+        if self.stack.shared and not self.stack.file:
             self._sweep()
         for client in self._clients:
             if isinstance(client, redis.asyncio.Redis):
@@ -85,7 +91,9 @@ class Kit(contract.Kit):
 
     def config(self, *, hints: bool = False) -> CacheConfig:
         settings = {"url": self.url, "staleness_bound": BOUND, "hints": hints, **self.settings}
-        return CacheConfig.redis(settings.pop("url"), **settings)
+        make: Any = CacheConfig.sqlite if self.stack.file else CacheConfig.redis
+        config: CacheConfig = make(settings.pop("url"), **settings)
+        return config
 
     def memory(self, **options: Any) -> Any:
         ttl = self.settings.get("default_ttl")
@@ -93,6 +101,9 @@ class Kit(contract.Kit):
 
     def redis(self, *, hints: bool = False, codec: Any = None) -> Any:
         return self._module.RedisCache(self.config(hints=hints), codec=codec, **self._time)
+
+    def sqlite(self, *, hints: bool = False, codec: Any = None) -> Any:
+        return self._module.SQLiteCache(self.config(hints=hints), codec=codec, **self._time)
 
     def encrypted(self) -> Any:
         codec = SealedCodec(compress=Zstd(threshold=32), encrypt=KEYS)
@@ -203,4 +214,28 @@ STACKS = (
         shared=True,
     ),
     Stack("no-l1", lambda kit: kit.tagged(_two(kit, enable_l1=False)), tags=True, shared=True),
+    Stack("sqlite", Kit.sqlite, shared=True, file=True),
+    Stack(
+        "tagged-tiered-sqlite",
+        lambda kit: kit.tagged(kit.tiered(kit.memory(), kit.sqlite(hints=True))),
+        tags=True,
+        shared=True,
+        file=True,
+    ),
+    Stack(
+        "part-of-tagged-tiered-sqlite",
+        lambda kit: kit.tagged(kit.tiered(kit.memory(), kit.sqlite())).namespace("part"),
+        tags=True,
+        shared=True,
+        file=True,
+    ),
+    Stack(
+        "encrypted-sqlite",
+        lambda kit: kit.tagged(
+            kit.sqlite(codec=SealedCodec(compress=Zstd(threshold=32), encrypt=KEYS))
+        ),
+        tags=True,
+        shared=True,
+        file=True,
+    ),
 )

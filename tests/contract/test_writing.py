@@ -372,7 +372,7 @@ async def test_the_result_names_what_is_invalidated(tagged: Face):
     assert await tagged.get_many(["a", "key:7"]) == {}
 
 
-async def test_an_invalidation_costs_one_round_trip(tagged: Face, shared: Face, kit: Kit):
+async def test_an_invalidation_costs_one_round_trip(tagged: Face, served: Face, kit: Kit):
     part = tagged.namespace("a part")
     of_part = part.made(cache(using=part.store, key="k:{number}"), _number)
 

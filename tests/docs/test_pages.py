@@ -106,6 +106,18 @@ def test_shared_store_options_match_the_code():
         assert shown == str(default) or eval(shown) == default, name  # noqa: S307 - our own table
 
 
+def test_settings_of_a_file_match_the_code():
+    text = (ROOT / "docs/sqlite.md").read_text("utf-8")
+    table = _rows(text, "| Setting of a file | Default | Meaning |")
+    parameters = inspect.signature(CacheConfig.sqlite).parameters
+    for name, row in table.items():
+        assert row[0].strip("`").replace(",", "") == str(parameters[name].default), name
+    shared = inspect.signature(CacheConfig.redis).parameters
+    assert parameters.keys() - shared.keys() == {"path", "max_file_bytes"}
+    common = parameters.keys() & shared.keys()
+    assert all(parameters[name].default == shared[name].default for name in common)
+
+
 def test_policy_options_match_the_code():
     table = _rows(LOADING, "| Policy | Default | What it does |")
     fields = {field.name: field.default for field in dataclasses.fields(LoadPolicy)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -14,6 +15,7 @@ from armature_cache import (
     CacheConfig,
     InMemoryCache,
     RedisCache,
+    SQLiteCache,
     TaggedCache,
     TieredCache,
     TieredCacheConfig,
@@ -43,7 +45,7 @@ class InMemory(CacheMachine):
 
 
 class TwoReplicas(CacheMachine):
-    """Two processes' worth of caches over one server, each with a time that stands still.
+    """Two processes' worth of caches over one server or file; on one machine, time is one.
 
     Nothing syncs by itself: a bounded read may return whatever was current since its cache's last
     contact, until its time jumps beyond the bound; a strong one only what is current now.
@@ -55,27 +57,34 @@ class TwoReplicas(CacheMachine):
 
     def open(self) -> list[Driver]:
         namespace = uuid.uuid4().hex
+        if self.url.startswith("sqlite:"):
+            config = CacheConfig.sqlite(
+                f"{self.url}/{namespace}", namespace=namespace, hints=False, staleness_bound=BOUND
+            )
+            time = ManualTime()
+            return [self._one(config, time, number) for number in range(2)]
         config = CacheConfig.redis(
             self.url, namespace=namespace, hints=False, staleness_bound=BOUND
         )
-        return [self._one(config, number) for number in range(2)]
+        return [self._one(config, ManualTime(), number) for number in range(2)]
 
-    def _one(self, config: CacheConfig, number: int) -> Driver:
-        time = ManualTime()
+    def _one(self, config: CacheConfig, time: ManualTime, number: int) -> Driver:
         tiers = TieredCacheConfig(staleness_bound=BOUND)
         own = mock.Mock(side_effect=lambda _: ServerReplica())
-        with mock.patch("armature_cache.stores.redis.replica_of", own):
-            far = RedisCache(config, time=time)
+        kind, store = ("sqlite", SQLiteCache) if config.file else ("redis", RedisCache)
+        with mock.patch(f"armature_cache.stores.{kind}.replica_of", own):
+            far = store(config, time=time)
         cache = TaggedCache(TieredCache(InMemoryCache(time=time), far, tiers))
         return Driver(cache, time, self.runner_of(number))
 
     @rule(who=WHO, seconds=st.sampled_from((1.0, BOUND + 1, 31.0, 61.0)))
     def jump(self, who: int, seconds: float) -> None:
-        """Time goes by for one of the two, as after a suspend."""
-        driver = self.driver(who)
-        driver.time.now += seconds
-        if seconds > BOUND:
-            driver.seen = []
+        """Time goes by for one of the two, as after a suspend, or for both of one machine."""
+        time = self.driver(who).time
+        time.now += seconds
+        for driver in self.drivers:
+            if driver.time is time and seconds > BOUND:
+                driver.seen = []
 
     def _values(self) -> dict[str, object]:
         alive = {path: self.model.alive(path) for path in self.model.items}
@@ -123,6 +132,11 @@ FACES = pytest.mark.parametrize(
 @FACES
 def test_two_replicas_over_a_server(server: RedisServer, faces: tuple[str, str]) -> None:
     run_two_replicas(server.url, faces)
+
+
+@FACES
+def test_two_replicas_over_a_file(tmp_path: Path, faces: tuple[str, str]) -> None:
+    run_two_replicas(f"sqlite:///{tmp_path}", faces)
 
 
 @pytest.mark.faults

@@ -12,7 +12,7 @@ R = TypeVar("R")
 MOST_AT_ONCE: Final = 256
 """Requests that are done together at the most."""
 UNDER_WAY: Final = 2
-"""Rounds that may be under way side by side."""
+"""Rounds that may be under way side by side, if not told otherwise."""
 
 
 class Gatherer(Generic[T, R]):
@@ -20,18 +20,28 @@ class Gatherer(Generic[T, R]):
 
     A request that finds a free place is done at once and by itself, so that nothing is added to
     the time of a lone one. Those that come while all places are taken are done together in the
-    next round; a caller who is cancelled leaves the others of his round alone.
+    next round; a caller who is cancelled leaves the others of his round alone. With `whole` a
+    place is taken until what was begun in it has ended, even if its only caller is cancelled.
     """
 
-    def __init__(self, do: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
+    def __init__(
+        self,
+        do: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        most: int = UNDER_WAY,
+        whole: bool = False,
+    ) -> None:
         self._do = do
+        self._most = most
+        self._whole = whole
         self._under_way = 0
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def ask(self, request: T) -> R:
         """The result of a request."""
-        if self._under_way < UNDER_WAY and not self._waiting:
+        free = self._under_way < self._most and not self._waiting
+        if free and not self._whole:
             self._under_way += 1
             try:
                 return (await self._do([request]))[0]
@@ -39,10 +49,15 @@ class Gatherer(Generic[T, R]):
                 self._done()
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
+        if free:
+            self._begin()
         return await future
 
     def _done(self) -> None:
         self._under_way -= 1
+        self._begin()
+
+    def _begin(self) -> None:
         batch = self._take()
         if batch:
             self._under_way += 1

@@ -318,6 +318,12 @@ class Replica:
         self.inherited = heritage
         return True
 
+    def vouch(self, epoch: int, synced_at: float) -> None:
+        """There was no news in this epoch when it was asked for, at `synced_at`."""
+        with self._lock:
+            if epoch == self.epoch and synced_at > self.synced_at:
+                self.synced_at = synced_at
+
     def _enter(self, epoch: int) -> None:
         self.forget()
         self.epoch = epoch

@@ -52,7 +52,7 @@ class RedisCache(RedisEntries):
         codec: Codec | SealedCodec | None = None,
         time: TimeSource = boottime,
     ) -> None:
-        if not isinstance(config, CacheConfig):
+        if not isinstance(config, CacheConfig) or config.file:
             raise ConfigError(
                 'RedisCache takes a CacheConfig: RedisCache(CacheConfig.redis("redis://..."))',
                 field="config",
