@@ -14,8 +14,8 @@ export PYTHONUTF8 := 1
 help: ## Show these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Run the demo (TRACE=path and SECONDS=n are optional)
-	@$(BIN)/python -m armature_cache.demo $(if $(TRACE),--trace "$(TRACE)") $(if $(SECONDS),--seconds "$(SECONDS)")
+demo: $(READY) ## Run the demo (TRACE=path, SECONDS=n and L2=sqlite are optional)
+	@$(BIN)/python -m armature_cache.demo $(if $(L2),--l2 "$(L2)") $(if $(TRACE),--trace "$(TRACE)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
 test: $(READY) ## Run all tests (ARGS="-k words" narrows them)
 	@$(PYTEST) $(ARGS)

@@ -73,6 +73,15 @@ def test_the_demo_finds_no_stale_read():
 
 
 @pytest.mark.slow
+def test_the_demo_needs_no_server():
+    result, output, errors = outcome(demo("--seconds", "2", "--workers", "2", "--l2", "sqlite"))
+    assert (result["demo"], errors) == ("ok", "")
+    assert result["stale_reads"] == 0
+    assert min(result["l1_hits"], result["l2_hits"], result["invalidations"]) > 0
+    assert "network bytes" not in output
+
+
+@pytest.mark.slow
 def test_a_trace_is_replayed_to_its_end(tmp_path: Path, valkey: RedisServer):
     trace = write_trace(tmp_path / "small.trace.xz")
     process = demo("--trace", str(trace), "--workers", "2", "--seconds", "20", "--url", valkey.url)

@@ -1,4 +1,4 @@
-"""`python -m armature_cache.demo [--seconds N] [--trace FILE] [--workers N] [--url URL]`."""
+"""`python -m armature_cache.demo [--seconds N] [--trace FILE] [--url URL | --l2 sqlite]`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def _demo(options: argparse.Namespace) -> dict[str, Any]:
     from armature_cache.testing import ServerError
 
     workload: Workload = ShopMix() if options.trace is None else TraceReplay(options.trace)
-    settings = Settings(workload, options.seconds, options.workers, options.url)
+    settings = Settings(
+        workload, options.seconds, options.workers, options.url, in_file=options.l2 == "sqlite"
+    )
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     try:
         with report.showing(console) as progress:
@@ -75,7 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_seconds, default=20.0, help="of the main run")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="replay this trace (.xz)")
     parser.add_argument("--workers", type=_workers, default=4, help="processes")
-    parser.add_argument("--url", help="use this server instead of one of the demo's own")
+    shared = parser.add_mutually_exclusive_group()
+    shared.add_argument("--url", help="use this server instead of one of the demo's own")
+    shared.add_argument(
+        "--l2", choices=("server", "sqlite"), default="server",
+        help="share a server, or a file without any server",
+    )  # fmt: skip
     return parser
 
 

@@ -24,11 +24,23 @@ class Measured:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """The main run, what was compared at rest after it, and a pair of runs to compare traffic.
+class Compared:
+    """The same operations without L1 and with it, each after the same ones to warm up."""
 
-    `l2_only` and `tiered` did the same operations, each after the same ones to warm up. `overall`
-    counts these too.
+    l2_only: Measured
+    tiered: Measured
+
+    @property
+    def saved(self) -> float:
+        """The part of network traffic that L1 spared, in percent."""
+        return 100 * (1 - self.tiered.network_bytes / max(1, self.l2_only.network_bytes))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """The main run, what was compared at rest after it, and where there is a network, its traffic.
+
+    `overall` counts all runs.
     """
 
     title: str
@@ -36,19 +48,13 @@ class Outcome:
     bound: float
     main: Measured
     audit: Audited
-    l2_only: Measured
-    tiered: Measured
+    compared: Compared | None
     overall: Counts
 
     @property
     def stale(self) -> int:
         """Reads that broke the promise, in any run, and entries that were old at rest."""
         return self.overall.stale + self.audit.different
-
-    @property
-    def saved(self) -> float:
-        """The part of network traffic that L1 spared, in percent."""
-        return 100 * (1 - self.tiered.network_bytes / max(1, self.l2_only.network_bytes))
 
     @property
     def faults(self) -> list[str]:
@@ -74,7 +80,7 @@ class Outcome:
             "loads": tally.counts.loads,
             "invalidations": tally.counts.invalidations,
             "stale_reads": self.stale,
-            "network_bytes_saved_pct": round(self.saved, 1),
+            "network_bytes_saved_pct": round(self.compared.saved if self.compared else 0.0, 1),
             **({"error": "; ".join(self.faults)} if self.faults else {}),
         }
 

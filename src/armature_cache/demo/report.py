@@ -13,12 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from armature_cache.demo.outcome import Measured, Outcome
+from armature_cache.demo.outcome import Compared, Measured, Outcome
 from armature_cache.demo.run import Progress
 from armature_cache.demo.tally import Counts, Tier
 from armature_cache.demo.worker import TASKS
 
-_NAMES: Final = {Tier.L1: "L1 (no I/O)", Tier.L2: "L2 (one round trip)", Tier.LOAD: "loads"}
+_NAMES: Final = {Tier.L1: "L1 (no I/O)", Tier.L2: "L2 (shared)", Tier.LOAD: "loads"}
 _LINE_EVERY: Final = 1.0
 _MILLISECOND: Final = 1_000_000
 
@@ -133,7 +133,6 @@ def _findings(outcome: Outcome) -> Table:
     tally = outcome.main.tally
     counts, age = tally.counts, tally.age
     elsewhere = max(0, counts.l2 - tally.l2_hits)
-    compared = outcome.tiered.tally.counts.operations
     table = Table.grid(padding=(0, 2))
     table.add_row("invalidations acknowledged", f"{counts.invalidations:,}")
     table.add_row(
@@ -150,16 +149,22 @@ def _findings(outcome: Outcome) -> Table:
         "compared with the database at rest",
         f"{outcome.audit.compared:,} versions, {outcome.audit.different} differ",
     )
-    table.add_row(
-        "network bytes (INFO)", f"{compared:,} operations, the same ones twice, after warming up:"
-    )
-    table.add_row("  L2 only", _traffic(outcome.l2_only))
-    table.add_row("  with L1", f"{_traffic(outcome.tiered)}: {outcome.saved:.1f} % less")
-    table.add_row("  main run", f"{_traffic(outcome.main)}, from an empty cache")
+    if outcome.compared is not None:
+        _add_traffic(table, outcome.main, outcome.compared)
     table.add_row(
         "of the L2 row", f"{elsewhere:,} came from L1 after a sync or from another caller's load"
     )
     return table
+
+
+def _add_traffic(table: Table, main: Measured, compared: Compared) -> None:
+    operations = compared.tiered.tally.counts.operations
+    table.add_row(
+        "network bytes (INFO)", f"{operations:,} operations, the same ones twice, after warming up:"
+    )
+    table.add_row("  L2 only", _traffic(compared.l2_only))
+    table.add_row("  with L1", f"{_traffic(compared.tiered)}: {compared.saved:.1f} % less")
+    table.add_row("  main run", f"{_traffic(main)}, from an empty cache")
 
 
 def _colour(outcome: Outcome) -> str:

@@ -6,8 +6,10 @@ from typing import Final
 
 from armature_cache import (
     CacheConfig,
+    CacheStore,
     InMemoryCache,
     RedisCache,
+    SQLiteCache,
     TaggedCache,
     TieredCache,
     TieredCacheConfig,
@@ -21,9 +23,13 @@ HOUR: Final = 3600
 def open_tiers(
     url: str, namespace: str = "shop", config: TieredCacheConfig | None = None
 ) -> TaggedCache:
-    """Memory of this process over a shared server, with tags."""
+    """Memory of this process over a shared server or file, with tags."""
     l1 = InMemoryCache()
-    l2 = RedisCache(CacheConfig.redis(url, namespace=namespace))
+    l2: CacheStore
+    if url.startswith("sqlite:///"):
+        l2 = SQLiteCache(CacheConfig.sqlite(url, namespace=namespace))
+    else:
+        l2 = RedisCache(CacheConfig.redis(url, namespace=namespace))
     return TaggedCache(TieredCache(l1, l2, config or TieredCacheConfig(l1_ttl_fraction=0.25)))
 
 

@@ -1,4 +1,4 @@
-"""Seeing where a read got its value, without asking the cache."""
+"""Seeing where a read got its value."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from armature_cache.events import Event, Hit
+
 T = TypeVar("T")
 
 
 class Note:
     """What was noticed during one read."""
 
-    __slots__ = ("queried",)
+    __slots__ = ("in_file", "queried")
 
     def __init__(self) -> None:
-        self.queried = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Another read begins."""
+        self.queried = self.in_file = False
 
 
 _note: ContextVar[Note | None] = ContextVar("armature_cache_demo_note", default=None)
@@ -30,6 +36,13 @@ def note_query() -> None:
     note = _note.get()
     if note is not None:
         note.queried = True
+
+
+def note_hit(event: Event) -> None:
+    """Something happened in the cache: for `subscribe`, where reads of L2 need not wait."""
+    note = _note.get()
+    if note is not None and isinstance(event, Hit) and event.store == "sqlite":
+        note.in_file = True
 
 
 async def watched(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:

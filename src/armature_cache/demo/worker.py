@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from armature_cache import TieredCacheConfig
+from armature_cache.address import FILE_SCHEME
 from armature_cache.demo.ledger import Ledger, Old
 from armature_cache.demo.tally import Tally, Tier
-from armature_cache.demo.watch import Note, take_note, watched
+from armature_cache.demo.watch import Note, note_hit, take_note, watched
 from armature_cache.demo.workload import Operation, Read, Session, Update, Workload
 
 TASKS: Final = 8
@@ -143,6 +144,8 @@ class Worker:
         await self._close()
         job = self.job
         session = job.workload.open(job.folder, job.url, run.namespace or "demo", run.tiers)
+        if job.url.startswith(FILE_SCHEME):
+            session.cache.subscribe(note_hit)
         self._session = session
         self._operations = session.operations(self.rank, job.workers)
         self._recent.clear()
@@ -181,11 +184,12 @@ class Worker:
             await asyncio.sleep(0)
 
     async def _read(self, read: Read, note: Note) -> None:
-        note.queried = False
+        note.forget()
         began = time.monotonic_ns()
         value, waited = await watched(read.call())
         took = time.monotonic_ns() - began
-        self._count(Tier.LOAD if note.queried else Tier.L2 if waited else Tier.L1, took)
+        asked = waited or note.in_file
+        self._count(Tier.LOAD if note.queried else Tier.L2 if asked else Tier.L1, took)
         self._judge(read, value, began)
         self._recent.append(read)
 
