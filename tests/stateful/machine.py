@@ -259,11 +259,10 @@ class CacheMachine(RuleBasedStateMachine):
             assert found == held.value
             return
         assert found == value
-        if driver is not other:  # what it has loaded is current for all that it knows
-            driver.seen.append({**(driver.seen[-1] if driver.seen else {}), path: value})
         self._changed(space, key, change)
         for each in self.drivers:
-            each.seen.append({path: value})  # who has not heard of the change may find it valid
+            # Who has not heard of the change may find it valid.
+            each.seen.append({**(each.seen[-1] if each.seen else {}), path: value})
         if driver is other and not driver.awaited:
             self._withdrawn(driver, path, change)
         self.model.fill(path, value, tags_of(space, TAGS[key]), self.model.end(ttl), moment)
