@@ -12,15 +12,15 @@ from tests.contract.stacks import Kit
 THOUSAND = {f"k{number}": number for number in range(1000)}
 
 
-async def test_clear_leaves_foreign_keys_on_the_server(kit: Kit, shared: Face):
+async def test_clear_leaves_foreign_keys_on_the_server(kit: Kit, served: Face):
     foreign = kit.client
     names = [f"{kit.root}-foreign", f"{kit.root}:k", f"{kit.root}"]
     for name in names:
         foreign.set(name, "theirs", px=60_000)
-    await shared.set("k", 1)
-    await shared.clear()
+    await served.set("k", 1)
+    await served.clear()
     assert foreign.mget(names) == [b"theirs"] * 3
-    assert await shared.scan() == []
+    assert await served.scan() == []
     foreign.delete(*names)
 
 

@@ -126,7 +126,6 @@ CONTRADICTIONS = [
     {"flags": Flag.SIGNED | Flag.COUNTER, "key_id": 1, "seal": bytes(32)},
     {"flags": Flag.COMPRESSED | Flag.TOMBSTONE, "compression": 1},
     {"flags": Flag.SIGNED, "key_id": 1, "seal": bytes(31)},
-    {"flags": 128},
 ]
 
 

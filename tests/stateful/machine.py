@@ -263,12 +263,12 @@ class CacheMachine(RuleBasedStateMachine):
         for each in self.drivers:
             # Who has not heard of the change may find it valid.
             each.seen.append({**(each.seen[-1] if each.seen else {}), path: value})
-        if driver is other and not driver.awaited:
-            self._withdrawn(driver, path, change)
+        if loaded and not (driver.awaited and other.awaited):
+            self._withdrawn(other, path, change)
         self.model.fill(path, value, tags_of(space, TAGS[key]), self.model.end(ttl), moment)
 
     def _withdrawn(self, driver: Driver, path: str, change: str) -> None:
-        """A loader of the sync face runs in its caller's context."""
+        """What happens outside of a task happens in the context of who does it."""
         if change in {"set", "delete"}:
             driver.leases.pop(path, None)
         elif change != "nothing":
