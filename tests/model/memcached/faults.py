@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.model.memcached.process import Moves
 from tests.model.memcached.programs import FILLS, WRITES, program
-from tests.model.memcached.state import Op, Scenario, Server, State, put, replace_op
+from tests.model.memcached.state import NEVER, Op, Scenario, Server, State, put, replace_op
 
 
 def faults(ctx: Scenario, state: State) -> Moves:
@@ -30,11 +30,19 @@ def _fault(ctx: Scenario, state: State, name: str) -> Moves:
         yield from _fail(ctx, state)
 
 
+def _clock_restarted(server: Server) -> Server:
+    now = (server.now[0] + 1, 0)
+    return server._replace(g=0, tag=0, now=now, g_at=NEVER, tag_at=NEVER)
+
+
 SERVER_FAULTS: dict[str, Callable[[Server], Server]] = {
     "evict g": lambda server: server._replace(g=0),
     "evict tag": lambda server: server._replace(tag=0),
     "evict item": lambda server: server._replace(item=None),
-    "restart": lambda server: Server(0, 0, None, 0, server.run + 1),
+    "restart": lambda server: _clock_restarted(
+        server._replace(item=None, issued=0, run=server.run + 1)
+    ),
+    "restart of the clock's node": _clock_restarted,
     "restart of the key's node": lambda server: server._replace(
         item=None, issued=0, run=server.run + 1
     ),

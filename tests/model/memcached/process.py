@@ -8,6 +8,8 @@ from typing import Final
 from tests.model.memcached.programs import FILLS, READS, WRITES, program
 from tests.model.memcached.server import serve
 from tests.model.memcached.state import (
+    NEVER,
+    At,
     Item,
     Local,
     Op,
@@ -56,7 +58,7 @@ def _begin(ctx: Scenario, state: State, i: int, kind: str) -> State:
         op = op._replace(need=state.acked if kind == "strong" else process.need)
         if process.trust and kind != "strong":  # g need not be read again
             rest = tuple(step for step in steps if step != "g")
-            op = op._replace(g0=process.g, steps=rest, polls=False)
+            op = op._replace(g0=process.g, g0_at=process.g_at, steps=rest, polls=False)
     elif kind == "load":
         op = op._replace(need=process.need)
     return put(state, i, process._replace(ops=(*process.ops, op)))
@@ -70,10 +72,10 @@ def _begin_write(state: State, i: int, process: Process, op: Op) -> State:
     need = max(process.need, op.promised) if op.kind in ("inv", "del") else process.need
     if op.kind in ("aside", "through"):
         assert process.lease is not None
-        g0, cas, run = process.lease
-        op = op._replace(g0=g0, cas=cas, run=run)
+        g0, cas, run, at = process.lease
+        op = op._replace(g0=g0, cas=cas, run=run, g0_at=at)
     elif op.kind in ("set", "set+"):
-        op = op._replace(g0=process.g)
+        op = op._replace(g0=process.g, g0_at=process.g_at)
     pending, ops = process.pending + 1, (*process.ops, op)
     process = process._replace(pending=pending, need=need, lease=None, ops=ops)
     return put(state, i, process)
@@ -101,7 +103,7 @@ def settle(ctx: Scenario, state: State, i: int) -> State | None:
 def _useless(ctx: Scenario, process: Process, op: Op) -> bool:
     if ctx.has("trust_from_reply") or ctx.has("late_poll_overwrites"):
         return False
-    after = _adopt(ctx, process, op, op.g0, op.serial)
+    after = _adopt(ctx, process, op, op.g0, op.g0_at, op.serial)
     return after._replace(heard=0) == process._replace(heard=0)
 
 
@@ -139,7 +141,7 @@ def _told(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process = state.procs[i]
     if op.kind in WRITES:
         return _written(ctx, state, i, op)
-    state = put(state, i, _adopt(ctx, process, op, op.g0, op.serial))
+    state = put(state, i, _adopt(ctx, process, op, op.g0, op.g0_at, op.serial))
     if op.kind == "reval":
         return _revalidated(ctx, state, i, op)
     if op.kind in READS:
@@ -147,14 +149,16 @@ def _told(ctx: Scenario, state: State, i: int, op: Op) -> State:
     return _filled(ctx, state, i, op) if op.kind in FILLS else state
 
 
-def _adopt(ctx: Scenario, process: Process, op: Op, g: int, serial: int) -> Process:
+def _adopt(  # noqa: PLR0917 - what a reply said
+    ctx: Scenario, process: Process, op: Op, g: int, at: At, serial: int
+) -> Process:
     """Replies count in the order of sending; trust is counted from sending."""
     late = serial <= process.heard and not op.gf
     if not g or not (op.polls or op.gf) or (late and not ctx.has("late_poll_overwrites")):
         return process
     trust = process.trust or op.fresh or ctx.has("trust_from_reply")
     need = max(process.need, op.sent)
-    return process._replace(g=g, trust=trust, heard=serial, need=need)
+    return process._replace(g=g, g_at=at, trust=trust, heard=serial, need=need)
 
 
 def _dead_here(ctx: Scenario, process: Process) -> bool:
@@ -173,7 +177,7 @@ def _read(ctx: Scenario, state: State, i: int, op: Op) -> State:
     process, item = _learn(state.procs[i], op), op.item
     alive = item is not None and item.version >= 0 and item.nonce == op.nonce
     if not alive or item is None or _dead_here(ctx, process):
-        return put(state, i, process._replace(lease=(op.g0, op.cas, op.run)))
+        return put(state, i, process._replace(lease=(op.g0, op.cas, op.run, op.g0_at)))
     process = process._replace(l1=_local(op, item, op.g0), lease=None)
     return returned(put(state, i, process), i, item.version, op.need, op.kind)
 
@@ -225,8 +229,8 @@ def _own_bump(ctx: Scenario, process: Process, op: Op) -> Process:
     if not op.gf:
         return process
     if op.serial < process.heard and not ctx.has("own_bump_overwrites"):
-        return process._replace(g=0, trust=False, heard=process.asked)
-    return _adopt(ctx, process, op, op.gf, process.asked)
+        return process._replace(g=0, g_at=NEVER, trust=False, heard=process.asked)
+    return _adopt(ctx, process, op, op.gf, op.gf_at, process.asked)
 
 
 def returned(state: State, i: int, version: int, need: int, what: str) -> State:

@@ -1,8 +1,9 @@
 """Each operation as the commands it sends, in order; mutations send them differently.
 
 `g`, `tag`, `k` read (and create what is missing), `kcas` reads without creating, `db` reads the
-source of truth, `check` reads g again, `bump` writes a new g, `nonce` a new nonce of the tag;
-`fill` and `cas` store only over the CAS value that `k` gave, `ms` always, `md` deletes.
+source of truth, `check` reads g again, which `order` spares where it shows that the nonce is
+older, `bump` writes a new g, `nonce` a new nonce of the tag; `fill` and `cas` store only over the
+CAS value that `k` gave, `ms` always, `md` deletes.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _PROGRAMS: Final[dict[str, tuple[str, ...]]] = {
     "strong": ("g", "k", "tag"),
     "reval": ("g", "kcas", "tag"),
     "load": ("g", "tag", "k", "db", "fill"),
-    "late": ("g", "k", "db", "tag", "check", "fill"),
+    "late": ("g", "k", "db", "tag", "order", "check", "fill"),
     "mark": ("g", "db", "k", "tag", "check", "fill"),
     "inv": ("bump", "nonce", "bump"),
     "del": ("bump", "md", "bump"),
     "set": ("bump", "tag", "ms", "bump"),
     "set+": ("bump", "tag", "ms", "bump", "kcas", "tag"),
-    "aside": ("db", "tag", "check", "bump", "cas", "bump"),
-    "through": ("tag", "check", "bump", "cas", "bump"),
+    "aside": ("db", "tag", "order", "check", "bump", "cas", "bump"),
+    "through": ("tag", "order", "check", "bump", "cas", "bump"),
     "add": ("g", "k", "tag", "judge", "bump", "cas"),
 }
 
@@ -49,6 +50,8 @@ _MISTAKES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "aside": ("db", "tag", "bump", "cas", "bump"),
     },
     "check_before_tags": {"late": ("g", "k", "db", "check", "tag", "fill")},
+    "order_before_load": {"late": ("g", "k", "tag", "order", "check", "db", "tag", "fill")},
+    "order_by_later_g": {"late": ("g", "k", "db", "g", "tag", "order", "check", "fill")},
     "check_before_cas": {"mark": ("g", "db", "tag", "check", "k", "fill")},
     "g_after_tags": {"get": ("k", "tag", "g"), "reval": ("kcas", "tag", "g")},
 }

@@ -9,6 +9,7 @@ from tests.model.memcached.state import Scenario
 _LAPSE: Final = {"lapse": 1}
 _EMPTY: Final[dict[str, Any]] = {"stored": False, "warm": (False, False)}
 _NODE: Final = {"restart of the key's node": 1}
+_CLOCK: Final = {"restart of the clock's node": 1}
 
 SCENARIOS: Final = {
     "tags": Scenario((("inv",), ("get",)), _LAPSE),
@@ -18,6 +19,9 @@ SCENARIOS: Final = {
     "joined load": Scenario((("inv",), ("load",)), _LAPSE),
     "late tags": Scenario((("inv",), ("late",)), _LAPSE, warm=(False, False)),
     "late tags and get": Scenario((("inv",), ("late", "get")), _LAPSE, width=1),
+    "late tags, clock restarted": Scenario(
+        (("inv",), ("late",)), _CLOCK, warm=(False, False), syncing=()
+    ),
     "strong": Scenario((("inv",), ("strong", "load"))),
     "revalidated": Scenario((("inv",), ("reval",)), _LAPSE),
     "delete": Scenario((("del",), ("load",)), _LAPSE),
@@ -32,6 +36,9 @@ SCENARIOS: Final = {
     "mark and delete": Scenario((("del",), ("mark", "get")), **_EMPTY),
     "mark and set": Scenario((("set",), ("mark", "get")), **_EMPTY),
     "set after a miss, and tag": Scenario((("get", "aside"), ("inv",)), **_EMPTY),
+    "set after a miss, and tag, clock restarted": Scenario(
+        (("get", "aside"), ("inv",)), _CLOCK, syncing=(), **_EMPTY
+    ),
     "set after a miss, and delete": Scenario((("get", "aside"), ("del",)), _LAPSE, **_EMPTY),
     "write after a miss": Scenario((("get", "through"), ("load",)), **_EMPTY),
     "write after a miss, lost": Scenario((("get", "through"), ("load", "get")), **_EMPTY),
@@ -78,6 +85,9 @@ MUTATIONS: Final = {
     "lease_unchecked": "delete",
     "late_unchecked": "late tags",
     "check_before_tags": "late tags",
+    "order_before_load": "late tags",
+    "order_by_later_g": "late tags",
+    "order_across_runs": "late tags, clock restarted",
     "check_before_cas": "mark and delete",
     "g_after_tags": "tags",
     "lost_g_is_unchanged": "evicted g",

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.model.memcached.state import TAG, G, Item, Op, Scenario, Server, State, fresh
+from tests.model.memcached.state import (
+    NEVER,
+    TAG,
+    At,
+    G,
+    Item,
+    Op,
+    Scenario,
+    Server,
+    State,
+    fresh,
+)
 
 Served = tuple[State, Op]
 
 
 def serve(ctx: Scenario, state: State, op: Op, known: tuple[int, int]) -> Served:
-    """Serve the first of the commands that are left; `known` is what the sender remembers."""
+    """Serve the first of the commands that are left; `known` is what the sender remembers.
+
+    A nonce that is remembered is used where it is to be judged by. Where its age counts, it is
+    read.
+    """
     step = op.steps[0]
     state, op = COMMANDS[step](ctx, state, op._replace(steps=op.steps[1:]))
-    if step == "tag" and known[0] and known[0] == op.g0:
+    if step == "tag" and known[0] and known[0] == op.g0 and "order" not in op.steps:
         op = op._replace(nonce=known[1])
     return state, op
 
@@ -27,16 +42,31 @@ def _read_g(ctx: Scenario, state: State, op: Op) -> Served:
     if not state.server.g:
         if ctx.has("lost_g_is_unchanged"):
             return state, op._replace(g0=G)
-        state = _server(state, g=fresh(state))
-    return state, op._replace(g0=state.server.g)
+        state = _write_g(state)
+    return state, op._replace(g0=state.server.g, g0_at=state.server.g_at)
+
+
+def _write_g(state: State) -> State:
+    now = _next(state)
+    return _server(state, g=fresh(state), g_at=now, now=now)
+
+
+def _write_tag(state: State, nonce: int) -> State:
+    now = _next(state)
+    return _server(state, tag=nonce, tag_at=now, now=now)
+
+
+def _next(state: State) -> At:
+    run, issued = state.server.now
+    return run, issued + 1
 
 
 def _read_tag(ctx: Scenario, state: State, op: Op) -> Served:
     if not state.server.tag:
         if ctx.has("lost_tag_is_valid") and op.item is not None:
             return state, op._replace(nonce=op.item.nonce)
-        state = _server(state, tag=TAG if ctx.has("reused_nonce") else fresh(state))
-    return state, op._replace(nonce=state.server.tag)
+        state = _write_tag(state, TAG if ctx.has("reused_nonce") else fresh(state))
+    return state, op._replace(nonce=state.server.tag, tag_at=state.server.tag_at)
 
 
 def _read_key(ctx: Scenario, state: State, op: Op) -> Served:
@@ -66,13 +96,22 @@ def _check(ctx: Scenario, state: State, op: Op) -> Served:
     return state, op._replace(ok=False, steps=("told",))
 
 
+def _order(ctx: Scenario, state: State, op: Op) -> Served:
+    """No command: g need not be read again if the nonce is older than the g of the beginning."""
+    if op.g0_at == NEVER or (op.g0_at[0] != op.tag_at[0] and not ctx.has("order_across_runs")):
+        return state, op
+    if op.tag_at[1] < op.g0_at[1]:
+        return state, op._replace(steps=op.steps[1:])
+    return state, op
+
+
 def _bump(ctx: Scenario, state: State, op: Op) -> Served:
-    state = _server(state, g=fresh(state))
-    return state, op._replace(gf=state.server.g)
+    state = _write_g(state)
+    return state, op._replace(gf=state.server.g, gf_at=state.server.g_at)
 
 
 def _nonce(ctx: Scenario, state: State, op: Op) -> Served:
-    return _server(state, tag=op.mine or fresh(state)), op
+    return _write_tag(state, op.mine or fresh(state)), op
 
 
 def _fill(ctx: Scenario, state: State, op: Op) -> Served:
@@ -130,6 +169,7 @@ COMMANDS: dict[str, Callable[[Scenario, State, Op], Served]] = {
     "k": _read_key,
     "kcas": _read_cas,
     "db": _read_db,
+    "order": _order,
     "check": _check,
     "bump": _bump,
     "nonce": _nonce,

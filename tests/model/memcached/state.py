@@ -14,14 +14,26 @@ class Item(NamedTuple):
     cas: int
 
 
+At = tuple[int, int]
+"""When an item of the clock's node was stored: the run of that node, and its CAS value."""
+NEVER: At = (0, 0)
+
+
 class Server(NamedTuple):
-    """The three items. `issued` and `run` are those of the node that has the key."""
+    """The three items. `issued` and `run` are those of the node that has the key.
+
+    `g_at` and `tag_at` are the CAS values of g and the nonce, `now` is the last one that their node
+    has issued.
+    """
 
     g: int
     tag: int
     item: Item | None
     issued: int  # the last CAS value issued; begins anew when the node restarts
     run: int
+    now: At = (1, 2)
+    g_at: At = (1, 1)
+    tag_at: At = (1, 2)
 
 
 class Local(NamedTuple):
@@ -48,6 +60,9 @@ class Op(NamedTuple):
     item: Item | None = None
     ok: bool = True
     gf: int = 0  # the last g that this operation wrote
+    g0_at: At = NEVER
+    gf_at: At = NEVER
+    tag_at: At = NEVER  # of the nonce that was read
     mine: int = 0  # a nonce drawn beforehand (only by mutations)
     serial: int = 0  # order of sending within the process
     polls: bool = False  # it reads g itself
@@ -61,13 +76,14 @@ class Process(NamedTuple):
     trust: bool
     known: tuple[int, int]  # (g, nonce of the tag): the nonce was read after this g
     l1: Local | None
-    lease: tuple[int, int, int] | None = None  # g, CAS and run of a miss
+    lease: tuple[int, int, int, At] | None = None  # g, CAS and run of a miss, and when g was stored
     pending: int = 0  # own writes and invalidations that are not acknowledged
     heard: int = 0  # serial of the reply that `g` is from
     asked: int = 0
     ops: tuple[Op, ...] = ()
     todo: tuple[str, ...] = ()
     need: int = 0  # ghost: what a default read that begins now may not be older than
+    g_at: At = NEVER
 
 
 class State(NamedTuple):
@@ -100,14 +116,15 @@ class Scenario:
 
     def initial(self) -> State:
         item = Item(0, TAG, 1) if self.stored else None
-        server = Server(G, TAG, item, 1, 1)
+        server = Server(G, TAG, item, 1, 1, now=(1, 2), g_at=(1, 2), tag_at=(1, 1))
         procs = tuple(self._process(i) for i in range(len(self.todo)))
         return State(server, procs, (), tuple(self.faults.values()))
 
     def _process(self, i: int) -> Process:
         l1 = Local(0, TAG, 1, 1, G) if self.warm[i] else None
         known = (G, TAG) if self.warm[i] else (0, 0)
-        return Process(G, trust=True, known=known, l1=l1, todo=tuple(sorted(self.todo[i])))
+        todo = tuple(sorted(self.todo[i]))
+        return Process(G, trust=True, known=known, l1=l1, todo=todo, g_at=(1, 2))
 
 
 def put(state: State, i: int, process: Process) -> State:
