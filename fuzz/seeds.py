@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import uuid
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ import codec_shapes as shapes
 
 from armature_cache import envelope
 from armature_cache.envelope import Envelope, Flag
+from armature_cache.memcachedio import frame
 from fuzz.targets import _COMPRESSORS, _JSON, _MSGPACK, AUTHENTIC, KEY, TYPES
 
 VALUES = [
@@ -31,6 +33,7 @@ URLS = [
     "redis://localhost:6379/0", "rediss://u:p@[::1]:1/2?ssl_ca_certs=x", "unix:///run/x?db=1",
     "redis+cluster://a:1,b:2", "redis+sentinel://a:1,b/name/3", "redis\n@host:1/0",
     "redis\n/x@host", "valkey\n?a@b", "unix\n@/x", "memory://",
+    "memcached://a,b:2", "memcacheds\n@[::1]?ssl_cert_reqs=none", "memcached:///run/x",
 ]  # fmt: skip
 
 
@@ -61,6 +64,21 @@ def seeds() -> dict[str, list[bytes]]:
         "json": _payloads(_JSON),
         "seals": [*plain, *AUTHENTIC],
         "compressed": [one.compress(text) for one in _COMPRESSORS for text in texts],
+        "frames": [
+            frame.build(frame.Frame((b"0123456789abcdef",) * tags, key, life, entry))
+            for tags in (0, 1, 3)
+            for key, life, entry in (("", 0, b""), ("a key", 60, plain[0]))
+        ],
+        "answers": [
+            b"".join(each)
+            for each in itertools.product(
+                (b"EN\r\n", b"VA 3 c7 t-1 f1\r\nabc\r\n", b"VA 70000 c1\r\n"),
+                (b"HD c9\r\n", b"EX\r\n", b"SERVER_ERROR out of memory\r\n"),
+                (b"STAT item_size_max 1048576\r\nEND\r\n",),
+                (b"key=a exp=-1\r\nkey=b exp=3\nEND\r\n", b"BUSY currently processing\r\n"),
+                (b"MN\r\n", b"ERROR\r\n"),
+            )
+        ],
         "templates": [f"{source}\0x:y\0z".encode() for source in TEMPLATES],
         "addresses": [url.encode() for url in URLS],
     }

@@ -19,7 +19,7 @@ from codec_support import same
 from armature_cache import envelope
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._runtime.ready import run_ready
-from armature_cache.address import mask_url, parse_address
+from armature_cache.address import mask_url, parse_address, parse_memcached
 from armature_cache.codecs.base import Codec
 from armature_cache.codecs.compression import Lz4, Zstd
 from armature_cache.codecs.json import JsonCodec
@@ -36,6 +36,7 @@ from armature_cache.errors import (
     UnsupportedValue,
 )
 from armature_cache.keys import Template
+from armature_cache.memcachedio import frame, wire
 from armature_cache.stores.sealing import Addressed, Sealing
 
 Target = Callable[[bytes], None]
@@ -205,6 +206,51 @@ def compressed(data: bytes) -> None:
 _COMPRESSORS: Final = (Zstd(), Lz4())
 
 
+# -- Memcached -------------------------------------------------------------------------------
+
+
+def frames(data: bytes) -> None:
+    """What is around an entry on Memcached: as it comes, and with its check mended."""
+    for raw in (data, _framed(data)):
+        parsed = frame.parse(raw)
+        if parsed is not None:
+            _law(holds=frame.build(parsed) == raw, law="a frame has one form")
+        frame.is_later(raw)
+
+
+def _framed(data: bytes) -> bytes:
+    """The same under a head that is in order."""
+    raw = b"AM\1\0" + data[:8].ljust(8, b"\0") + bytes(4) + data[8:]
+    count, size = struct.unpack_from(">HH", raw, 4)
+    check = zlib.crc32(raw[16 : 16 + 16 * count + size], zlib.crc32(raw[:16]))
+    return raw[:12] + check.to_bytes(4, "big") + raw[16:]
+
+
+ASKED: Final = (
+    wire.fetch(0, b"k"),
+    wire.store(0, b"k", b"v", over=wire.At(b"run", 7)),
+    wire.settings(0),
+    wire.dump(0, lambda line: line.startswith(b"key=a")),
+    wire.nothing(0),
+)
+
+
+def answers(data: bytes) -> None:
+    """What a server of Memcached says to some commands: at once, or byte by byte."""
+    _law(holds=_heard(data, len(data) or 1) == _heard(data, 1), law="pieces do not matter")
+
+
+def _heard(data: bytes, size: int) -> list[wire.Reply] | None:
+    decoder = wire.Decoder(ASKED, limit=100, run=b"run")
+    try:
+        for at in range(0, len(data), size):
+            if decoder.feed(data[at : at + size]):
+                return decoder.replies() if at + size >= len(data) else None
+    except wire.WireError:
+        return None
+    return []
+
+
 # -- texts -----------------------------------------------------------------------------------
 
 
@@ -255,8 +301,13 @@ def addresses(data: bytes) -> None:
 
 def _address(url: str, *, secret: bool) -> None:
     try:
-        address = parse_address(url)
-        shown = [repr(address), address.shown, repr(CacheConfig.redis(url))]
+        if url.startswith("memcached"):
+            address = parse_memcached(url)
+            config = CacheConfig.memcached(url)
+        else:
+            address = parse_address(url)
+            config = CacheConfig.redis(url)
+        shown = [repr(address), address.shown, repr(config)]
     except ConfigError as error:
         _law(holds=error.field is not None, law="the error names the field")
         shown = [str(error)]
@@ -271,6 +322,8 @@ TARGETS: Final[dict[str, Target]] = {
     "json": json,
     "seals": seals,
     "compressed": compressed,
+    "frames": frames,
+    "answers": answers,
     "templates": templates,
     "addresses": addresses,
 }

@@ -10,10 +10,14 @@ asyncio in debug mode. Warnings are errors, so a coroutine that nobody awaited f
     cluster, sentinel  one shared Cluster and one Sentinel set-up of each of the two kinds
     start_cluster, start_sentinel
                        start such a group for one test, to fail over or to move slots
+    memcached, memcached_ring
+                       one shared Memcached, and three that share their keys
+    any_url            the address of each of all these that is not a group, in turn
+    start_memcached    starts one for one test
     namespace          a name that no other test uses: shared servers are never flushed
 
-Tests that need Redis are deselected, with a line that says so, where there is no redis-server;
-with ARMATURE_REQUIRE_REDIS=1 they fail there instead.
+Tests that need Redis or Memcached are deselected, with a line that says so, where there is no
+redis-server or memcached; with ARMATURE_REQUIRE_REDIS=1 they fail there instead.
 """
 
 from __future__ import annotations
@@ -22,24 +26,46 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import hypothesis
 import pytest
 
 from armature_cache.testing import (
     ClusterServers,
+    MemcachedServer,
     RedisServer,
     SentinelServers,
+    find_memcached,
     find_redis,
     find_valkey,
 )
 from armature_cache.testing.options import Option
 
 _KINDS = ["valkey9", pytest.param("redis7", marks=pytest.mark.redis7)]
-_DESELECTED = pytest.StashKey[int]()
+_DESELECTED = pytest.StashKey[dict[str, int]]()
+
+
+class Need(NamedTuple):
+    """A server that is not in a wheel, and the fixtures that need it."""
+
+    name: str
+    binary: str
+    find: Callable[[], Path | None]
+    fixtures: frozenset[str]
+
+
+_NEEDS = {
+    "redis7": Need("Redis", "redis-server", find_redis, frozenset({"redis7"})),
+    "memcached": Need(
+        "Memcached",
+        "memcached",
+        find_memcached,
+        frozenset({"memcached", "memcached_ring", "start_memcached"}),
+    ),
+}
 
 # No deadline: a busy machine is not a failure. The 60 s timeout per test holds.
 hypothesis.settings.register_profile("armature", deadline=None, print_blob=True)
@@ -68,6 +94,12 @@ class StartSentinel(Protocol):
     ) -> SentinelServers: ...
 
 
+class StartMemcached(Protocol):
+    """Starts a Memcached server that ends with the test."""
+
+    def __call__(self, arguments: Sequence[str] = (), **options: Any) -> MemcachedServer: ...
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """A value's own words, without its address: every run names its tests alike."""
     named = isinstance(val, str | int | float | bool | None) or hasattr(val, "__name__")
@@ -76,21 +108,28 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if "redis7" in getattr(item, "fixturenames", ()):
-            item.add_marker("redis7")
-    if find_redis() or os.environ.get("ARMATURE_REQUIRE_REDIS") == "1":
+        fixtures = getattr(item, "fixturenames", ())
+        for marker, need in _NEEDS.items():
+            if not need.fixtures.isdisjoint(fixtures):
+                item.add_marker(marker)
+    if os.environ.get("ARMATURE_REQUIRE_REDIS") == "1":
         return
-    without = [item for item in items if item.get_closest_marker("redis7")]
-    if without:
-        items[:] = [item for item in items if item not in without]
-        config.stash[_DESELECTED] = len(without)
-        config.hook.pytest_deselected(items=without)
+    counts = config.stash[_DESELECTED] = {}
+    for marker, need in _NEEDS.items():
+        if need.find():
+            continue
+        without = [item for item in items if item.get_closest_marker(marker)]
+        if without:
+            items[:] = [item for item in items if item not in without]
+            counts[marker] = len(without)
+            config.hook.pytest_deselected(items=without)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if count := config.stash.get(_DESELECTED, 0):
+    for marker, count in config.stash.get(_DESELECTED, {}).items():
+        need = _NEEDS[marker]
         terminalreporter.write_line(
-            f"NOT RUN: {count} tests need Redis, and no redis-server was found on the PATH",
+            f"NOT RUN: {count} tests need {need.name}, and no {need.binary} was found on the PATH",
             yellow=True,
         )
 
@@ -177,10 +216,50 @@ def start_sentinel(request: pytest.FixtureRequest) -> Iterator[StartSentinel]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def memcached() -> Iterator[MemcachedServer]:
+    with MemcachedServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def memcached_ring() -> Iterator[list[MemcachedServer]]:
+    with contextlib.ExitStack() as running:
+        yield [running.enter_context(MemcachedServer()) for _ in range(3)]
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        *_KINDS,
+        *(pytest.param(kind, marks=pytest.mark.memcached) for kind in ("memcached", "ring")),
+    ],
+)
+def any_url(request: pytest.FixtureRequest) -> str:
+    fixture = {"valkey9": "valkey", "ring": "memcached_ring"}.get(request.param, request.param)
+    servers = request.getfixturevalue(fixture)
+    return joined(servers) if isinstance(servers, list) else str(servers.url)
+
+
+@pytest.fixture
+def start_memcached() -> Iterator[StartMemcached]:
+    with contextlib.ExitStack() as running:
+
+        def start(arguments: Sequence[str] = (), **options: Any) -> MemcachedServer:
+            return running.enter_context(MemcachedServer(arguments=arguments, **options))
+
+        yield start
+
+
 @pytest.fixture
 def namespace() -> str:
     # Not from `random`: pytest-randomly seeds it alike for every test.
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+def joined(servers: Sequence[MemcachedServer]) -> str:
+    """The address of several servers that share their keys."""
+    return "memcached://" + ",".join(f"{server.host}:{server.port}" for server in servers)
 
 
 def binary_of(kind: str) -> Path:

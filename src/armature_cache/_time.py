@@ -15,3 +15,6 @@ boottime: TimeSource = (
     else time.monotonic
 )
 """The system's time source: `CLOCK_BOOTTIME` where there is one, else the monotonic clock."""
+
+walltime: TimeSource = time.time
+"""Seconds of the calendar, which machines agree on more or less; may go back."""

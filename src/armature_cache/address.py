@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 from armature_cache._words import suggestion
 from armature_cache.errors import ConfigError
 
-Topology = Literal["single", "cluster", "sentinel", "file"]
+Topology = Literal["single", "cluster", "sentinel", "file", "ring"]
 
 FILE_SCHEME: Final = "sqlite"
 SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
+MEMCACHED_SCHEMES: Final = ("memcached", "memcacheds")
 _CREDENTIALS: Final = ("db", "username", "password")
 _YES_NO: Final = ("true", "false")
 _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -36,13 +38,21 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "sentinel_tls": _YES_NO,
 }
 """The options of a URL, and the values that each of them may have; empty: any."""
-_DEFAULT_PORT: Final = {"single": 6379, "cluster": 6379, "sentinel": 26379}
+_MEMCACHED_OPTIONS: Final = {
+    name: values
+    for name, values in _OPTIONS.items()
+    if name in {"username", "password"} or name.startswith("ssl_")
+}
+_DEFAULT_PORT: Final = {"single": 6379, "cluster": 6379, "sentinel": 26379, "ring": 11211}
 _MOST_PORT: Final = 65_535
 
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class Address:
-    """The parts of a URL. `hosts` are seeds in a cluster, and sentinels under Sentinel.
+    """The parts of a URL.
+
+    `hosts` are seeds in a cluster, sentinels under Sentinel, and all servers in a ring of
+    Memcached, where the path of a socket stands for a host without a port.
 
     `options` are those for connections, `sentinel_options` those for connections to sentinels only,
     without the prefix of their names.
@@ -69,14 +79,19 @@ class Address:
             return f"{FILE_SCHEME}:///{self.path}"
         if self.path:
             return f"unix://{self.path}"
+        if self.topology == "ring":
+            return f"memcached{'s' * self.tls}://{','.join(self.servers)}"
         scheme = "rediss" if self.tls else "redis"
         if self.topology != "single":
             scheme += f"+{self.topology}"
         secret = "***@" if self.password or self.username else ""
-        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                         for host, port in self.hosts)  # fmt: skip
         service = f"/{self.service}" if self.service else ""
-        return f"{scheme}://{secret}{hosts}{service}/{self.db}"
+        return f"{scheme}://{secret}{','.join(self.servers)}{service}/{self.db}"
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The hosts with their ports, as they stand in a URL."""
+        return tuple(_shown(*each) for each in self.hosts)
 
 
 def parse_address(url: str) -> Address:
@@ -101,7 +116,11 @@ def parse_address(url: str) -> Address:
         raise _wrong("url cannot be read: percent-encode special characters of the password")
     options = dict(parse_qsl(query, keep_blank_values=True))
     tls = base in {"rediss", "valkeys"}
-    _check_options(options, tls=tls, sentinels=kind == "sentinel")
+    _check_options(options, _OPTIONS, tls=tls, where="CacheConfig.redis")
+    if kind != "sentinel":
+        for name in options:
+            if name.startswith("sentinel_"):
+                raise _wrong(f"the url option {name!r} is for redis+sentinel://")
     authority, _, path = rest.partition("/")
     secret, at, places = authority.rpartition("@")
     username, password = _credentials(secret if at else "", options)
@@ -178,6 +197,59 @@ def _file_in(url: str) -> str:
         raise _wrong("the path of a sqlite url is percent-encoded UTF-8") from None
 
 
+def parse_memcached(urls: str | Sequence[str]) -> Address:
+    """The address of one or several Memcached servers; raises `ConfigError`.
+
+    `memcached://[user:password@]host[:port][,host...]`, `memcacheds://` for TLS, and
+    `memcached:///path` for a socket; several URLs add up. The order of servers does not matter.
+    """
+    given = [urls] if isinstance(urls, str) else list(urls) if isinstance(urls, Sequence) else []
+    if not given:
+        raise _wrong("url is a string such as memcached://localhost:11211, or a list of such")
+    first, *others = map(_parse_memcached, given)
+    for other in others:
+        if dataclasses.replace(other, hosts=first.hosts) != first:
+            raise _wrong("all urls of a cache have the same scheme, user, password and options")
+    hosts = tuple(sorted({host for each in (first, *others) for host in each.hosts}))
+    if len(hosts) < sum(len(each.hosts) for each in (first, *others)):
+        raise _wrong("a server is named twice in the url")
+    return dataclasses.replace(first, hosts=hosts)
+
+
+def _parse_memcached(url: str) -> Address:
+    scheme, separator, rest = url.partition("://") if isinstance(url, str) else ("", "", "")
+    if not separator or scheme not in MEMCACHED_SCHEMES:
+        raise _wrong(
+            f"{mask_url(str(url))!r} has no known scheme; use memcached://host:port or "
+            "memcacheds://host:port"
+        )
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    if "@" in query or "@" in path:
+        raise _wrong("url cannot be read: percent-encode special characters of the password")
+    tls = scheme == "memcacheds"
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    _check_options(options, _MEMCACHED_OPTIONS, tls=tls, where="CacheConfig.memcached")
+    secret, at, places = authority.rpartition("@")
+    username, password = _credentials(secret if at else "", options)
+    if (username is None) != (password is None):
+        raise _wrong("Memcached wants a user and a password, or neither")
+    if path and (places or tls):
+        raise _wrong("a socket has neither host nor TLS: memcached:///run/memcached.sock")
+    named = tuple((k, v) for k, v in options.items() if k not in _CREDENTIALS)
+    return Address(
+        topology="ring",
+        tls=tls,
+        hosts=((slash + unquote(path), 0),) if path else _hosts(places, "ring"),
+        path="",
+        service="",
+        db=0,
+        username=username,
+        password=password,
+        options=named,
+    )
+
+
 def mask_url(url: str) -> str:
     """The URL without user, password and options: fit for logs and messages."""
     scheme, separator, rest = url.partition("://")
@@ -241,18 +313,23 @@ def _service_and_db(topology: Topology, path: str, options: dict[str, str]) -> t
     return service, int(name)
 
 
-def _check_options(options: dict[str, str], *, tls: bool, sentinels: bool) -> None:
+def _check_options(
+    options: dict[str, str], known: dict[str, tuple[str, ...]], *, tls: bool, where: str
+) -> None:
     for name, value in options.items():
-        if name not in _OPTIONS:
+        if name not in known:
             raise _wrong(
-                f"unknown url option {name!r}{suggestion(name, _OPTIONS)}; known are "
-                f"{', '.join(_OPTIONS)}; give "
-                "timeouts and pool sizes as arguments of CacheConfig.redis"
+                f"unknown url option {name!r}{suggestion(name, known)}; known are "
+                f"{', '.join(known)}; give timeouts and pool sizes as arguments of {where}"
             )
-        choices = _OPTIONS[name]
+        choices = known[name]
         if choices and value not in choices:
             raise _wrong(f"the url option {name!r} is one of {', '.join(choices)}")
         if name.startswith("ssl_") and not tls:
-            raise _wrong(f"the url option {name!r} is for TLS: use rediss://")
-        if name.startswith("sentinel_") and not sentinels:
-            raise _wrong(f"the url option {name!r} is for redis+sentinel://")
+            raise _wrong(f"the url option {name!r} is for TLS: use rediss:// or memcacheds://")
+
+
+def _shown(host: str, port: int) -> str:
+    if host.startswith("/"):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

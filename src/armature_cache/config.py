@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
-from armature_cache.address import Address, file_address, mask_url, parse_address
+from armature_cache.address import Address, file_address, mask_url, parse_address, parse_memcached
 from armature_cache.errors import ConfigError
 from armature_cache.options import (
     TTL,
@@ -33,7 +34,7 @@ DEFAULT_STALENESS_BOUND: Final = 0.1
 
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class CacheConfig:
-    """Settings of a shared store; made by `CacheConfig.redis(url)` or `CacheConfig.sqlite(path)`.
+    """Settings of a shared store; made by `CacheConfig.redis(url)` and the like.
 
     Times are in seconds. `namespace` prefixes every key. `default_ttl` is used when a call gives
     none (None: no expiry). `max_ttl` bounds every lifetime, and is the server-side lifetime of
@@ -110,6 +111,49 @@ class CacheConfig:
             consistency="strong" if check_consistency(consistency) else "bounded",
             on_failover=on_failover,
             reclaim=check_flag("reclaim", reclaim),
+        )
+
+    @classmethod
+    def memcached(
+        cls,
+        url: str | Sequence[str],
+        *,
+        namespace: str = "cache",
+        default_ttl: TTL = None,
+        connect_timeout: float = 5.0,
+        operation_timeout: float = 3.0,
+        max_connections: int = 50,
+        staleness_bound: float = DEFAULT_STALENESS_BOUND,
+        max_ttl: float = DEFAULT_MAX_TTL,
+        max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
+        max_load_time: float = 60.0,
+        hints: bool = True,
+        consistency: Consistency = "bounded",
+    ) -> CacheConfig:
+        """Settings of one or several Memcached servers.
+
+        URLs are `memcached://[user:password@]host[:port][,host[:port]...]`, `memcacheds://` for
+        TLS (options such as `?ssl_ca_certs=path`) and `memcached:///path` for a socket; several
+        may be given. Every process has to name all servers by the same names, in any order.
+        `hints=False` does without the background thread, which here renews trust ahead of its end:
+        Memcached tells nobody of changes. Raises `ConfigError` with the field to mend.
+        """
+        limit = check_seconds("max_ttl", max_ttl)
+        address = parse_memcached(url)
+        return cls(
+            url=address.shown,
+            address=address,
+            namespace=check_namespace(namespace),
+            default_ttl=resolve_ttl(default_ttl, None, limit=limit),
+            connect_timeout=check_seconds("connect_timeout", connect_timeout),
+            operation_timeout=check_seconds("operation_timeout", operation_timeout),
+            max_connections=check_count("max_connections", max_connections),
+            staleness_bound=check_bound(staleness_bound),
+            max_ttl=limit,
+            max_value_bytes=check_count("max_value_bytes", max_value_bytes),
+            max_load_time=check_seconds("max_load_time", max_load_time),
+            hints=check_flag("hints", hints),
+            consistency="strong" if check_consistency(consistency) else "bounded",
         )
 
     @classmethod

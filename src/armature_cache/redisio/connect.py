@@ -148,6 +148,15 @@ class BlockingClusterPort(ClusterPort[BlockingPort]):
 ThreadPort = BlockingPort | BlockingClusterPort
 
 
+def check_kind(config: CacheConfig) -> None:
+    """Refuse the settings of another kind of store."""
+    if config.address.topology == "ring":
+        raise ConfigError(
+            "RedisCache takes CacheConfig.redis(...); these settings are for MemcachedCache",
+            field="config",
+        )
+
+
 async def primaries(port: Port) -> list[Port]:
     """The ports of all primaries behind a port."""
     return list(await port.primaries()) if isinstance(port, ClusterPort) else [port]

@@ -21,6 +21,11 @@ def find_redis() -> Path | None:
     return _on_path("redis-server")
 
 
+def find_memcached() -> Path | None:
+    """The `memcached` on the PATH."""
+    return _on_path("memcached")
+
+
 def _on_path(name: str) -> Path | None:
     found = shutil.which(name)
     return Path(found) if found else None
