@@ -30,7 +30,7 @@ class Holder(NamedTuple):
 
 
 class Version(NamedTuple):
-    """What tells one value of a key from the one after it."""
+    """What tells one value of a key from the one after it: `Entry.version`, and its end."""
 
     epoch: int
     asof: int
@@ -90,7 +90,9 @@ def version_of(entry: Entry | None) -> Version:
     """The version of an entry."""
     if entry is None:
         return NOTHING_STORED
-    return Version(entry.epoch, entry.asof, entry.more.ends_at or entry.fresh_until)
+    if entry.proof is not None:
+        return Version(*entry.version, 0.0)
+    return Version(*entry.version, entry.more.ends_at or entry.fresh_until)
 
 
 class Bells(Generic[K]):

@@ -7,13 +7,25 @@ import math
 from typing import Final, NamedTuple, Self
 
 
+class Proof(NamedTuple):
+    """What a shared store without sequences said of an entry, to be asked about again.
+
+    `cas` is its version in one `run` of its server, `marks` are the nonces of its tags.
+    """
+
+    run: bytes
+    cas: int
+    marks: tuple[bytes, ...]
+
+
 class Rare(NamedTuple):
     """What few entries have.
 
     `cost` is how many seconds the load took. `window` is the lifetime of an entry if each read
     starts it anew, else 0. `etag` is what the loader said of the value's version. `softened_at` is
     when it became stale although its lifetime was not over. `ends_at` is when the original of a
-    copy is no longer fresh, where it is to be loaded again ahead of that (0: not known).
+    copy is no longer fresh, where it is to be loaded again ahead of that (0: not known). `proof` is
+    what those of a store without sequences have.
     """
 
     cost: float = 0.0
@@ -21,6 +33,7 @@ class Rare(NamedTuple):
     etag: str = ""
     softened_at: float = math.inf
     ends_at: float = 0.0
+    proof: Proof | None = None
 
 
 NOTHING_RARE: Final = Rare()
@@ -29,9 +42,10 @@ UNTOUCHED_PART: Final = 1 / 16
 """The part of a sliding lifetime for which another read does not start it anew."""
 
 
-def rare_of(cost: float, window: float, etag: str) -> Rare | None:
+def rare_of(cost: float, window: float, etag: str, proof: Proof | None = None) -> Rare | None:
     """What is rare about an entry, if anything: loads of less than a millisecond are not."""
-    return Rare(cost, window, etag) if window or etag or cost >= _LEAST_COST else None
+    rare = window or etag or cost >= _LEAST_COST or proof is not None
+    return Rare(cost, window, etag, proof=proof) if rare else None
 
 
 class Entry:
@@ -99,6 +113,17 @@ class Entry:
     def stamp(self) -> tuple[int, int]:
         """`(epoch, asof)`: the order in which entries of one key replace one another."""
         return (self.epoch, self.asof)
+
+    @property
+    def proof(self) -> Proof | None:
+        """What a store without sequences said of it."""
+        return None if self.rare is None else self.rare.proof
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """What tells it from the entry before it in a shared store: the higher is the later."""
+        proof = self.proof
+        return self.stamp if proof is None else (1, proof.cas)
 
     @property
     def more(self) -> Rare:

@@ -13,13 +13,14 @@ from armature_cache.redisio.port import Answer, Command, Port
 
 def apart(config: CacheConfig, **given: Any) -> RedisCache:
     """A store with a replica of its own, as another process has."""
-    known = dict(server_replica._replicas)
-    server_replica._replicas.clear()
+    replicas = server_replica.replica_of._replicas
+    known = dict(replicas)
+    replicas.clear()
     try:
         return RedisCache(config, **given)
     finally:
-        server_replica._replicas.clear()
-        server_replica._replicas.update(known)
+        replicas.clear()
+        replicas.update(known)
 
 
 class Tap:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from armature_cache.clocks.replica import Replica
+
+if TYPE_CHECKING:
+    from armature_cache.claims import Holder
+    from armature_cache.entry import Entry
 
 
 class Clock(Protocol):
@@ -21,6 +25,27 @@ class Clock(Protocol):
 
         `strong` insists on a sync that is sent after this call. Raises `BackendError`.
         """
+        ...
+
+    async def confirm(
+        self, entries: Sequence[Entry], bound: float, *, strong: bool = False
+    ) -> None:
+        """`ensure`, and find out of resident entries whether they are valid.
+
+        Afterwards the replica can tell, of all that it could not tell before. Raises
+        `BackendError`.
+        """
+        ...
+
+    async def brace(self, loads: Mapping[str, tuple[str, ...]]) -> None:
+        """Learn what the stamps of loads are to say, by the keys and the tags of what is loaded.
+
+        Without it, what is loaded may be refused. Raises `BackendError`.
+        """
+        ...
+
+    async def overtaken(self, key: str, tags: tuple[str, ...], holder: Holder) -> bool:
+        """Whether what the holder of a claim is loading was invalidated since he began."""
         ...
 
     async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from armature_cache._time import TimeSource
 from armature_cache.clocks.digest import digest, mark_of
-from armature_cache.clocks.replica import Delta, Replica
+from armature_cache.clocks.replica import Delta, Replica, Stamp
+
+if TYPE_CHECKING:
+    from armature_cache.claims import Holder
+    from armature_cache.entry import Entry
 
 
 class LocalClock:
@@ -20,6 +25,18 @@ class LocalClock:
 
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
         """Nothing to do: the replica is the clock."""
+
+    async def confirm(
+        self, entries: Sequence[Entry], bound: float, *, strong: bool = False
+    ) -> None:
+        """Nothing to do: the replica can tell."""
+
+    async def brace(self, loads: Mapping[str, tuple[str, ...]]) -> None:
+        """Nothing to do: a stamp says it all."""
+
+    async def overtaken(self, key: str, tags: tuple[str, ...], holder: Holder) -> bool:
+        """Whether what the holder of a claim is loading was invalidated since he began."""
+        return self.replica.overtook(key, tags, Stamp(holder.epoch, holder.asof))
 
     async def settle(self) -> None:
         """Nothing to wait for: nobody else reads this clock."""

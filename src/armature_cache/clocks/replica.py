@@ -53,7 +53,7 @@ class Verdict(enum.Enum):
     VALID = "valid"
     DEAD = "dead"
     UNKNOWN = "unknown"
-    """Older than what this replica holds of the tags: the server has to be asked."""
+    """More than this replica can tell: the server has to be asked."""
     AHEAD = "ahead"
     """Of an epoch that this replica has not seen yet: a sync has to come first."""
 
@@ -138,8 +138,11 @@ class Replica:
     def read_by(self, reader: Reader) -> None:
         """Note who serves what is judged by this replica."""
 
-    def stamp(self) -> Stamp:
-        """The epoch and the cursor, as one consistent pair."""
+    def stamp(self, key: str = "") -> Stamp:
+        """The epoch and the cursor, as one consistent pair.
+
+        Given the key of a load that is about to begin, it may carry more than that.
+        """
         with self._lock:
             return Stamp(self.epoch, self.last)
 
@@ -215,6 +218,10 @@ class Replica:
         valid = self.judge(key, stamp.epoch, stamp.asof, tags) is Verdict.VALID
         return valid and not self._softened(tags, stamp.asof)
 
+    def overtook(self, key: str, tags: tuple[str, ...], stamp: Stamp) -> bool:
+        """Whether something that this replica knows has happened to a load since its stamp."""
+        return stamp <= self.stamp() and not self.covers(key, tags, stamp)
+
     def soften(self, entry: Entry) -> None:
         """Let an entry be stale since one of its tags was invalidated softly."""
         if self._soft:
@@ -262,6 +269,10 @@ class Replica:
         entry.seen = max(entry.seen, last)
         entry.generation = generation
         return True
+
+    def recoverable(self, entry: Entry) -> bool:
+        """Whether a copy that is not valid now may be found valid by asking: `Clock.confirm`."""
+        return False
 
     def _key_bumped(self, key: str, asof: float, pending: Mapping[bytes, int]) -> bool:
         keys = self.keys

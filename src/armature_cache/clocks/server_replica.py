@@ -6,8 +6,8 @@ import dataclasses
 import math
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from armature_cache import _forking
 from armature_cache.claims import Bells
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MOST_OWED: Final = 100_000
 _DRIFT: Final = 0.0005
 """How much faster one clock may run than another, as a part of the time."""
+
+
+R = TypeVar("R", bound="ServerReplica")
 
 
 class Unsent(NamedTuple):
@@ -263,28 +266,29 @@ class ServerReplica(Replica):
         self.round_trip = received_at - sent_at
 
 
-_replicas: weakref.WeakValueDictionary[str, ServerReplica] = weakref.WeakValueDictionary()
-_replicas_lock = threading.Lock()
+class Registry(Generic[R]):
+    """The one replica of this process for each place: a server, database and namespace."""
 
-
-def replica_of(place: str) -> ServerReplica:
-    """The one replica of this process for a server, database and namespace."""
-    with _replicas_lock:
-        replica = _replicas.get(place)
-        if replica is None:
-            replica = _replicas[place] = ServerReplica()
-        return replica
-
-
-class _Registry:
-    """Keeps the lock of the registry out of a fork's way."""
+    def __init__(self, make: Callable[[], R]) -> None:
+        self._make = make
+        self._replicas: weakref.WeakValueDictionary[str, R] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
+        _forking.register(self)
 
     def fork_locks(self) -> tuple[_forking.Lock, ...]:
-        return (_replicas_lock,)
+        """What may not be held while the process forks."""
+        return (self._lock,)
 
     def after_fork(self) -> None:
         """The replicas look after themselves."""
 
+    def __call__(self, place: str) -> R:
+        """The replica of a place."""
+        with self._lock:
+            replica = self._replicas.get(place)
+            if replica is None:
+                replica = self._replicas[place] = self._make()
+            return replica
 
-_registry = _Registry()
-_forking.register(_registry)
+
+replica_of: Final = Registry(ServerReplica)

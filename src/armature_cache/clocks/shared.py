@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from armature_cache.clocks.digest import hardly
 from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
-from armature_cache.errors import BackendError, ClosedError, InvalidationError
+from armature_cache.errors import BackendError, ClosedError, InvalidationError, ValueTooLarge
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime
     from armature_cache._time import TimeSource
+    from armature_cache.claims import Holder
     from armature_cache.clocks.listener import Listener
     from armature_cache.config import CacheConfig
+    from armature_cache.entry import Entry
 
 
 class SharedClock(ABC):
@@ -50,6 +52,18 @@ class SharedClock(ABC):
         replica = self.replica
         return self._time() - replica.synced_at < bound and not replica.in_debt
 
+    async def confirm(
+        self, entries: Sequence[Entry], bound: float, *, strong: bool = False
+    ) -> None:
+        await self.ensure(bound, strong=strong)
+
+    async def brace(self, loads: Mapping[str, tuple[str, ...]]) -> None:
+        if self.replica.behind:
+            await self.ensure(0.0, strong=True)
+
+    async def overtaken(self, key: str, tags: tuple[str, ...], holder: Holder) -> bool:
+        return self.replica.overtook(key, tags, Stamp(holder.epoch, holder.asof))
+
     async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
         stamp, _ = await self.invalidate(tags, keys)
         return stamp.asof
@@ -81,11 +95,12 @@ class SharedClock(ABC):
     def written(self, keys: Sequence[str], *, undo: bool = True) -> Iterator[None]:
         """Keys that are being written: with `undo`, what is not acknowledged counts as deleted.
 
-        After a failure they are dead in this process, until a delete has been acknowledged.
+        After a failure they are dead in this process, until a delete has been acknowledged. A value
+        that is too large was not sent.
         """
         try:
             yield
-        except ClosedError:
+        except (ClosedError, ValueTooLarge):
             raise
         except BaseException:
             if undo:

@@ -39,9 +39,10 @@ class BulkMethods(SingleMethods):
         found = await self._gather(asked, type, strong=self._is_strong(consistency))
         missed = [key for key in asked if key not in found]
         if missed:
-            stamp, now = await self._stamp(), self.time()
+            now = self.time()
             for key in missed:
                 self._tell(Miss(self.path + key))
+                stamp = await self._stamp(key)
                 leases.leave(self.clock.replica, self.path + key, stamp, now)
         return {key: found[key].value for key in asked if key in found}
 

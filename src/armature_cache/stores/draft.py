@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from armature_cache.clocks.replica import Stamp
+    from armature_cache.entry import Proof
     from armature_cache.envelope import Closed
 
 
@@ -39,7 +40,8 @@ class Draft:
     `renew_after` seconds it is to be done again, ahead of the end of the lifetime. With `sliding`
     each read starts the lifetime anew. `claim` is the nonce of the claim that ends when the value
     is stored; whoever ends it empties this. `closed` is the envelope in which a shared store keeps
-    it, dead at `dead_at` in ms of the server, once that has been made.
+    it, dead at `dead_at` in ms of the server, once that has been made; `proof` is what a store
+    without sequences said of it when it was stored.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Draft:
     written: bool = False
     claim: str = ""
     closed: Closed | None = None
+    proof: Proof | None = None
     dead_at: int = 0
 
     @property

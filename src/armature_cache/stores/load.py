@@ -155,7 +155,7 @@ class Load(Loads, Generic[T]):
         except Exception as failure:  # noqa: BLE001 - what a loader raises
             error = failure
         if policy.forgives(error):
-            if stale is not None and self._is_valid(path, stale):
+            if stale is not None and await self._stands(path, stale):
                 return self._stale(stale, reason)
             if policy.fallback is not UNSET:
                 return cast("T", policy.fallback)
@@ -212,7 +212,7 @@ class Load(Loads, Generic[T]):
                 if held:
                     self._tell(events.LockTaken(self._path, now - began))
                     return mine.nonce
-                if is_doomed(store, self._path, flight.tags, claim.holder):
+                if await self._is_doomed(self._path, flight.tags, claim.holder):
                     doomed = claim.holder.nonce
                     continue
                 pause = patience.pause(claim, now)
@@ -244,7 +244,8 @@ class Load(Loads, Generic[T]):
         try:
             if flight.launched:
                 await store._catch_up()
-            flight.stamp, flight.began = await store._stamp(), store.time()
+            stamps = await store._stamps({self._path: flight.tags})
+            flight.stamp, flight.began = stamps[self._path], store.time()
             value, draft = await self._run(flight, flight.stamp, entry)
             if draft is not None:
                 draft.claim = nonce
@@ -283,9 +284,3 @@ class Load(Loads, Generic[T]):
 
     async def _called(self) -> T:
         return await self._store.runtime.call(self._loader)
-
-
-def is_doomed(store: SingleMethods, path: str, tags: tuple[str, ...], holder: Holder) -> bool:
-    """Whether what another is loading has been invalidated since he began."""
-    replica, stamp = store.clock.replica, Stamp(holder.epoch, holder.asof)
-    return stamp <= replica.stamp() and not replica.covers(path, tags, stamp)

@@ -14,7 +14,7 @@ from armature_cache.errors import BackendError, CodecError, ConfigError, Partial
 from armature_cache.flight import Flight
 from armature_cache.load_context import LoadContext, within
 from armature_cache.loading import Batch, LeftOut, Outcome, Outcomes
-from armature_cache.stores.load import Load, is_doomed
+from armature_cache.stores.load import Load
 from armature_cache.stores.loads import LoadOptions, Loads, postpone
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class LoadMany(Loads):
         for result in results:
             if not isinstance(result, Exception):
                 outcomes |= result
-        return self._answers(stale, outcomes)
+        return await self._answers(stale, outcomes)
 
-    def _answers(
+    async def _answers(
         self, stale: Mapping[str, Entry | None], outcomes: Outcomes[object]
     ) -> tuple[Answers, Errors]:
         """The values, with what stands in for failed loads, and errors where nothing does."""
@@ -171,17 +171,17 @@ class LoadMany(Loads):
             if isinstance(outcome, Outcome):
                 values[key] = outcome.value
             elif outcome is not None:
-                instead = self._instead(path, old, outcome)
+                instead = await self._instead(path, old, outcome)
                 if instead is MISSING:
                     errors[key] = outcome
                 else:
                     values[key] = instead
         return values, errors
 
-    def _instead(self, path: str, old: Entry | None, error: Exception) -> object | Missing:
+    async def _instead(self, path: str, old: Entry | None, error: Exception) -> object | Missing:
         if not self._policy.forgives(error):
             return MISSING
-        if old is not None and self._is_valid(path, old):
+        if old is not None and await self._stands(path, old):
             self._note_stale(path, "error")
             return old.value
         return MISSING if self._policy.fallback is UNSET else self._policy.fallback
@@ -263,7 +263,7 @@ class LoadMany(Loads):
                 newer.append(key)
             if claim.holder.nonce == mine.nonce:
                 held.add(key)
-            elif not is_doomed(store, flight.key, flight.tags, claim.holder):
+            elif not await self._is_doomed(flight.key, flight.tags, claim.holder):
                 elsewhere.append(key)
         generation = store.clock.replica.generation
         found = await self._fetch_all(newer) if newer else {}
@@ -280,9 +280,10 @@ class LoadMany(Loads):
         store = self._store
         unreleased = set(flights)
         try:
-            stamp, began = await store._stamp(), store.time()
+            stamps = await store._stamps({one.key: one.tags for one in flights.values()})
+            began = store.time()
             for flight in flights.values():
-                flight.stamp, flight.began = stamp, began
+                flight.stamp, flight.began = stamps[flight.key], began
             context = LoadContext()
             try:
                 with within(context):

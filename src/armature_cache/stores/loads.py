@@ -20,6 +20,7 @@ from armature_cache.stores.joining import Passenger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from armature_cache.claims import Holder
     from armature_cache.loading import Patience
     from armature_cache.stores.single import SingleMethods
 
@@ -103,6 +104,25 @@ class Loads:
         """Whether an entry has not been invalidated since it was looked at."""
         judge = self._store.clock.replica.judge
         return judge(path, entry.epoch, entry.asof, entry.tags) is Verdict.VALID
+
+    async def _stands(self, path: str, entry: Entry) -> bool:
+        """The same, after the shared store was asked where that is needed."""
+        store = self._store
+        verdict = store.clock.replica.judge(path, entry.epoch, entry.asof, entry.tags)
+        if verdict is Verdict.UNKNOWN:
+            try:
+                await store.clock.confirm((entry,), store.bound)
+            except BackendError as error:
+                store._failed("a stale value could not be confirmed", error)
+        return self._is_valid(path, entry)
+
+    async def _is_doomed(self, path: str, tags: tuple[str, ...], holder: Holder) -> bool:
+        """Whether what another is loading has been invalidated since he began."""
+        try:
+            return await self._store.clock.overtaken(path, tags, holder)
+        except BackendError as error:
+            self._store._failed("the clock of the shared store could not be read", error)
+            return False
 
     # -- instead of a load --------------------------------------------------------------------
 

@@ -148,7 +148,8 @@ class InMemoryCache(CacheStore):
             if entry is None:
                 return None
             if entry.generation != replica.generation and not still_valid(entry):
-                discard(key, only=entry)
+                if not replica.recoverable(entry):
+                    discard(key, only=entry)
                 return None
             now = time()
             if now >= entry.check_at or now - replica.synced_at >= bound:
@@ -190,14 +191,22 @@ class InMemoryCache(CacheStore):
         return entry if entry is not None and self.time() < entry.fresh_until else None
 
     def remnant(self, key: str) -> Entry | None:
-        """The same, fresh or stale."""
+        """The same, fresh or stale; what can be neither of them leaves."""
         entry = self._engine.find(key)
         if entry is None:
             return None
-        if self.time() >= entry.dead_at or not self._still_valid(entry):
-            self._engine.discard(key, only=entry)
-            return None
-        return entry
+        if self.time() < entry.dead_at:
+            if self._still_valid(entry):
+                return entry
+            if self._replica.recoverable(entry):
+                return None
+        self._engine.discard(key, only=entry)
+        return None
+
+    def held(self, key: str) -> Entry | None:
+        """The entry, if it may answer once the clock has been asked."""
+        entry = self.remnant(key) or self._engine.find(key)
+        return entry if entry is not None and self.time() < entry.fresh_until else None
 
     def hold(self, entry: Entry) -> bool:
         """Keep an entry unless a newer one of its key is here."""
@@ -205,9 +214,11 @@ class InMemoryCache(CacheStore):
             entry.weight = OVERHEAD + entry.weight if entry.weight > 1 else weigh(entry)
         if self._care is not None:
             self._care.take(entry)
-        stamp = entry.stamp
+        order = entry.stamp, entry.version
         return self._engine.put(
-            entry, self.time(), guard=lambda had: had is None or had.stamp <= stamp
+            entry,
+            self.time(),
+            guard=lambda had: had is None or (had.stamp, had.version) <= order,
         )
 
     def discard(self, key: str) -> None:

@@ -96,13 +96,13 @@ class NamespacedCache(Wrapper):
         within = [self._draft_within(draft) for draft in drafts]
         stored = await self.store._write(within)
         for draft, inner in zip(drafts, within, strict=True):
-            draft.stamp, draft.claim = inner.stamp, inner.claim
+            draft.stamp, draft.claim, draft.proof = inner.stamp, inner.claim, inner.proof
         return stored
 
     async def _add(self, draft: Draft) -> bool:
         within = self._draft_within(draft)
         added = await self.store._add(within)
-        draft.stamp = within.stamp
+        draft.stamp, draft.proof = within.stamp, within.proof
         return added
 
     async def _remove(self, keys: Sequence[str]) -> list[bool]:

@@ -31,6 +31,14 @@ class Near:
         found = ((key, cache.resident(key)) for key in keys)
         return {key: entry for key, entry in found if entry is not None and fits(entry)}
 
+    def held(self, keys: Iterable[str], fits: Fits) -> list[Entry]:
+        """What may answer for these keys, if the shared store's clock says so."""
+        cache = self.cache
+        if cache is None:
+            return []
+        found = map(cache.held, keys)
+        return [entry for entry in found if entry is not None and fits(entry)]
+
     def remnants(self, keys: Iterable[str], fits: Fits) -> dict[str, Entry]:
         """What is valid of these keys, trusted or not, fresh or stale."""
         cache = self.cache
@@ -78,7 +86,7 @@ class Near:
             created=now,
             fresh_until=fresh_until,
             dead_at=fresh_until + draft.keep if draft.keep else fresh_until,
-            rare=rare_of(draft.cost, draft.window, draft.etag),
+            rare=rare_of(draft.cost, draft.window, draft.etag, draft.proof),
             seen=asof,
             type_id=draft.decoded_as,
             weight=len(draft.payload or b""),

@@ -57,6 +57,7 @@ class RedisCache(RedisEntries):
                 'RedisCache takes a CacheConfig: RedisCache(CacheConfig.redis("redis://..."))',
                 field="config",
             )
+        connect.check_kind(config)
         self._client: redis.asyncio.Redis | redis.Redis | None = None
         self._open(config, connect.async_port(config, time), ASYNC, codec, time)
 

@@ -12,8 +12,7 @@ from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.redis_listing import RedisListing
 from armature_cache.stores.redis_writes import Writes
-from armature_cache.stores.shared_changes import in_range
-from armature_cache.stores.shared_entries import Judged
+from armature_cache.stores.shared_entries import Judged, in_range
 
 if TYPE_CHECKING:
     from armature_cache.stores.redis_claims import Claims

@@ -84,7 +84,7 @@ class RedisListing(SharedStore):
             return await self._search(tag)
         indexes = self._names.indexes(tag)
         commands: list[Command] = [
-            ("ZRANGEBYSCORE", index, self._now(), "+inf", "WITHSCORES") for index in indexes
+            ("ZRANGEBYSCORE", index, self._writes.now(), "+inf", "WITHSCORES") for index in indexes
         ]
         replies = checked(await self._port.send(commands), self._port.backend)
         scores = {
@@ -114,7 +114,7 @@ class RedisListing(SharedStore):
 
     async def _live_tags(self) -> list[str]:
         commands: list[Command] = [
-            ("ZRANGEBYSCORE", registry, self._now(), "+inf")
+            ("ZRANGEBYSCORE", registry, self._writes.now(), "+inf")
             for registry in self._names.registries()
         ]
         replies = checked(await self._port.send(commands), self._port.backend)
@@ -127,7 +127,7 @@ class RedisListing(SharedStore):
 
     async def _proven(self, names: list[str]) -> list[str]:
         """Those tags of which a valid entry was seen."""
-        now = self._now()
+        now = self._writes.now()
         reads: list[Command] = [
             ("ZREVRANGEBYSCORE", index, "+inf", now, "LIMIT", 0, _PROOFS)
             for name in names

@@ -10,14 +10,15 @@ from armature_cache import envelope
 from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.errors import BackendUnavailable, CounterError
 from armature_cache.stores.draft import Draft
-from armature_cache.stores.shared_entries import Opened, SharedEntries
+from armature_cache.stores.sequenced_entries import SequencedEntries
+from armature_cache.stores.shared_entries import Opened
 
 ATTEMPTS: Final = 16
 _PAUSE: Final = 0.002
 """Seconds by which attempts to change a contended key are spread, more with each."""
 
 
-class SharedChanges(SharedEntries):
+class SharedChanges(SequencedEntries):
     """What shared stores change in the same way: `add`, `expire`, `increment`."""
 
     @property
@@ -130,25 +131,3 @@ class SharedChanges(SharedEntries):
             f"{key!r} changed under {ATTEMPTS} attempts; too many writers at once",
             backend=self._backend,
         )
-
-    # -- counters ----------------------------------------------------------------------------
-
-    def _counter(self, key: str, total: int, ttl: float | None, tags: tuple[str, ...]) -> Draft:
-        payload = b"%d" % in_range(key, total)
-        return Draft(key, None, payload, 0, 0, tags, ttl, counter=True)
-
-    def _raised(self, key: str, delta: int, current: Opened) -> Draft:
-        """What is there and is not added to in place, as a counter with its sum."""
-        entry = current[0]
-        self._decode(*current, None)
-        if not isinstance(entry.value, int) or isinstance(entry.value, bool):
-            raise CounterError(f"the value of {key!r} is not an integer")
-        left = None if entry.no_expiry else max(0.001, entry.fresh_until - self.time())
-        return self._counter(key, entry.value + delta, left, entry.tags)
-
-
-def in_range(key: str, number: int) -> int:
-    """A counter's value, if it has 64 bits; else `CounterError`."""
-    if not -(2**63) <= number < 2**63:
-        raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
-    return number

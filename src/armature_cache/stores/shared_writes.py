@@ -38,6 +38,10 @@ class SharedWrites(ABC):
     def _fresh_for(self, draft: Draft) -> float:
         return self._config.max_ttl if draft.ttl is None else draft.ttl
 
+    def now(self) -> int:
+        """The time by which envelopes are dated, in ms."""
+        return int(self._time() * 1000 + self._replica.server_behind)
+
     async def close(self, drafts: Sequence[Draft]) -> None:
         """Make the envelopes of drafts, once for all attempts to store them."""
         addressed = [Addressed(draft.key, self._envelope(draft), draft.leased) for draft in drafts]
@@ -46,7 +50,7 @@ class SharedWrites(ABC):
 
     def _envelope(self, draft: Draft) -> Envelope:
         """The envelope of a draft, not closed yet and without a stamp."""
-        now = int(self._time() * 1000 + self._replica.server_behind)
+        now = self.now()
         draft.dead_at = now + self.life(draft)
         added_to = draft.counter and not self._sealing.protected
         flags = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from armature_cache import leases, scopes
@@ -94,7 +94,7 @@ class SingleMethods(EntryStore):
             leases.withdraw(replica, self.path + key)
             return found[key].value
         self._tell(Miss(self.path + key))
-        leases.leave(replica, self.path + key, await self._stamp(), self.time())
+        leases.leave(replica, self.path + key, await self._stamp(key), self.time())
         return default
 
     async def exists(self, key: str, *, consistency: Consistency | Unset = UNSET) -> bool:
@@ -261,11 +261,21 @@ class SingleMethods(EntryStore):
             return False
         return True
 
-    async def _stamp(self) -> Stamp:
+    async def _stamp(self, key: str) -> Stamp:
+        """The stamp of what the caller reads from the source of a key that he has missed."""
         replica = self.clock.replica
         if replica.behind:
             await self._catch_up(strong=True)
-        return replica.stamp()
+        return replica.stamp(self.path + key)
+
+    async def _stamps(self, loads: Mapping[str, tuple[str, ...]]) -> dict[str, Stamp]:
+        """The stamps of loads that are about to begin, by path; `loads` are their tags."""
+        try:
+            await self.clock.brace(loads)
+        except BackendError as error:
+            self._failed("the clock of the shared store could not be read", error)
+        replica = self.clock.replica
+        return {path: replica.stamp(path) for path in loads}
 
     # -- checks ------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class SQLiteEntries(SQLiteListing):
         """What is stored of these keys and has not ended, and the cursor of that moment."""
         numbers = [self._rows.id_of(key) for key in keys]
         rows, seen = await self._read_rows(numbers, strong=strong)
-        now = self._now()
+        now = self._writes.now()
         for one in rows.values():
             self._upkeep.saw(one.number, one.touched, now)
         return [

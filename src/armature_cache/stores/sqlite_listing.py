@@ -67,7 +67,7 @@ class SQLiteListing(SharedStore):
             return link.connection.execute(query, values).fetchall()
 
         rows, _ = await self.clock.read(read, self.bound, strong=False)
-        now = self._now()
+        now = self._writes.now()
         return {
             number: (dead_at, head)
             for number, name, dead_at, head in rows
@@ -104,7 +104,7 @@ class SQLiteListing(SharedStore):
 
     async def _alive(self, rows: Sequence[tuple[bytes, int, bytes]]) -> dict[str, Entry]:
         """The fresh entries among rows, by key."""
-        now = self._now()
+        now = self._writes.now()
         sealed = []
         for name, dead_at, raw in rows:
             head = envelope.parse_head(raw) if dead_at > now else None

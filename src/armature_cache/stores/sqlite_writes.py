@@ -16,7 +16,7 @@ from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.sqlite_book import Book, read_scores
 from armature_cache.envelope import Flag
 from armature_cache.sqliteio.rows import Row, Sealed
-from armature_cache.stores.shared_changes import in_range
+from armature_cache.stores.shared_entries import in_range
 from armature_cache.stores.shared_writes import SharedWrites
 
 if TYPE_CHECKING:

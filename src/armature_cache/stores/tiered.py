@@ -187,10 +187,11 @@ class TieredCache(CacheStore):
         def fits(entry: Entry) -> bool:
             return self._suits(entry, want)
 
-        if cache is None or not near.residents(keys, fits):
+        held = near.held(keys, fits)
+        if cache is None or not held:
             return {}
         with self._noted():
-            await self.clock.ensure(self.bound, strong=strong)
+            await self.clock.confirm(held, self.bound, strong=strong)
         found = near.residents(keys, fits)
         for entry in found.values():
             entry.visits += 1

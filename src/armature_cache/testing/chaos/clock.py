@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
+    from armature_cache.claims import Holder
     from armature_cache.clocks.base import Clock
     from armature_cache.clocks.replica import Replica
+    from armature_cache.entry import Entry
 
 Strike = Callable[[], Awaitable[None]]
 
@@ -26,9 +28,24 @@ class ChaosClock:
         return self._clock.replica
 
     async def ensure(self, bound: float, *, strong: bool = False) -> None:
+        await self._before_a_sync(bound, strong=strong)
+        await self._clock.ensure(bound, strong=strong)
+
+    async def _before_a_sync(self, bound: float, *, strong: bool) -> None:
         if strong or self._time() - self.replica.synced_at >= bound:
             await self._strike()
-        await self._clock.ensure(bound, strong=strong)
+
+    async def confirm(
+        self, entries: Sequence[Entry], bound: float, *, strong: bool = False
+    ) -> None:
+        await self._before_a_sync(bound, strong=strong)
+        await self._clock.confirm(entries, bound, strong=strong)
+
+    async def brace(self, loads: Mapping[str, tuple[str, ...]]) -> None:
+        await self._clock.brace(loads)
+
+    async def overtaken(self, key: str, tags: tuple[str, ...], holder: Holder) -> bool:
+        return await self._clock.overtaken(key, tags, holder)
 
     async def bump(self, tags: Sequence[str], keys: Sequence[str] = ()) -> int:
         return await self._clock.bump(tags, keys)
