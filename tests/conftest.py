@@ -12,7 +12,7 @@ asyncio in debug mode. Warnings are errors, so a coroutine that nobody awaited f
                        start such a group for one test, to fail over or to move slots
     memcached, memcached_ring
                        one shared Memcached, and three that share their keys
-    any_url            the address of each of all these that is not a group, in turn
+    any_url            the address of each of all these that is not a group, and of a file, in turn
     start_memcached    starts one for one test
     namespace          a name that no other test uses: shared servers are never flushed
 
@@ -232,10 +232,14 @@ def memcached_ring() -> Iterator[list[MemcachedServer]]:
     scope="session",
     params=[
         *_KINDS,
+        "file",
         *(pytest.param(kind, marks=pytest.mark.memcached) for kind in ("memcached", "ring")),
     ],
 )
 def any_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "file":
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("any")
+        return f"sqlite:///{folder}/cache.db"
     fixture = {"valkey9": "valkey", "ring": "memcached_ring"}.get(request.param, request.param)
     servers = request.getfixturevalue(fixture)
     return joined(servers) if isinstance(servers, list) else str(servers.url)

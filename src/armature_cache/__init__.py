@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from armature_cache.codecs.pickle import PickleCodec
     from armature_cache.codecs.sealed import SealedCodec
     from armature_cache.stores.isolation import CacheMutationWarning
+    from armature_cache.stores.memcached import MemcachedCache
     from armature_cache.stores.redis import RedisCache
     from armature_cache.stores.sqlite import SQLiteCache
 
@@ -119,6 +120,7 @@ __all__ = [
     "LoadTimeout",
     "Lz4",
     "Mark",
+    "MemcachedCache",
     "MessagePackCodec",
     "NamespacedCache",
     "NotLoaded",
@@ -158,6 +160,7 @@ _LAZY: Final = {
     "JsonCodec": "armature_cache.codecs.json",
     "KeyRing": "armature_cache.codecs.keyring",
     "Lz4": "armature_cache.codecs.compression",
+    "MemcachedCache": "armature_cache.stores.memcached",
     "MessagePackCodec": "armature_cache.codecs.msgpack",
     "PickleCodec": "armature_cache.codecs.pickle",
     "RedisCache": "armature_cache.stores.redis",

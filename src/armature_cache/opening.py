@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from armature_cache import settings as text
 from armature_cache._words import suggestion
-from armature_cache.address import FILE_SCHEME, SCHEMES, mask_url
+from armature_cache.address import FILE_SCHEME, MEMCACHED_SCHEMES, SCHEMES, mask_url
 from armature_cache.config import DEFAULT_NAMESPACE, CacheConfig
 from armature_cache.errors import ConfigError, InvalidTTL
 from armature_cache.options import TTL, check_namespace
@@ -96,6 +96,17 @@ def _sqlite(order: Order) -> Callable[[], TaggedCache]:
     return _tiered(order, config, shared)
 
 
+def _memcached(order: Order) -> Callable[[], TaggedCache]:
+    config = _config(order, "memcached")
+
+    def shared() -> CacheStore:
+        from armature_cache.stores.memcached import MemcachedCache
+
+        return MemcachedCache(config, codec=order.codec)
+
+    return _tiered(order, config, shared)
+
+
 def _config(order: Order, kind: str) -> CacheConfig:
     make = getattr(CacheConfig, kind)
     known = inspect.signature(make).parameters.keys()
@@ -121,6 +132,7 @@ _OPENERS: Final[dict[str, Opener]] = {
     "memory": _memory,
     FILE_SCHEME: _sqlite,
     **dict.fromkeys(SCHEMES, _redis),
+    **dict.fromkeys(MEMCACHED_SCHEMES, _memcached),
 }
 """By the scheme of the URL, without what follows a plus: to add a store, add its scheme here."""
 
@@ -141,11 +153,12 @@ def open_cache(
     """The recommended cache for a URL, with tags.
 
     `redis://`, `rediss://`, `valkey://`, `valkeys://` and `unix://` give
-    `TaggedCache(TieredCache(InMemoryCache(), RedisCache(...)))`, `sqlite:///path` the same over a
-    `SQLiteCache`; `memory://` gives `TaggedCache(InMemoryCache())`. `max_entries`, `max_bytes`,
-    `isolate` and `detect_mutation` are those of the in-process tier, `codec` that of the shared
-    one; further settings are those of `CacheConfig.redis` or `CacheConfig.sqlite`. Raises
-    `ConfigError`.
+    `TaggedCache(TieredCache(InMemoryCache(), RedisCache(...)))`; `memcached://` and
+    `memcacheds://` the same over a `MemcachedCache`, `sqlite:///path` over a `SQLiteCache`;
+    `memory://` gives `TaggedCache(InMemoryCache())`. `max_entries`, `max_bytes`, `isolate` and
+    `detect_mutation` are those of the in-process tier, `codec` that of the shared one; further
+    settings are those of `CacheConfig.redis`, `CacheConfig.memcached` or `CacheConfig.sqlite`.
+    Raises `ConfigError`.
     """
     near = {
         "max_entries": max_entries,
@@ -171,7 +184,7 @@ def _checked(order: Order) -> Callable[[], TaggedCache]:
         raise ConfigError(
             f"{mask_url(str(order.url))!r} has no known scheme{suggestion(scheme, _OPENERS)}; use "
             "redis://host:port/db, rediss://, valkey://, valkeys://, unix:///path, "
-            "sqlite:///path or memory://",
+            "memcached://host:port,host:port, memcacheds://, sqlite:///path or memory://",
             field="url",
         )
     check_namespace(order.namespace)
@@ -181,9 +194,9 @@ def _checked(order: Order) -> Callable[[], TaggedCache]:
 def open_cache_from_mapping(mapping: Mapping[str, object]) -> TaggedCache:
     """`open_cache` with settings from a mapping, as a file or Django's settings give it.
 
-    It has a `url`, and any of the settings of `open_cache`, `CacheConfig.redis` and
-    `TieredCacheConfig`, side by side, in any case; and `username` and `password` apart from the
-    URL. Text is understood: `"1h30m"`, `"64MiB"`, `"off"`. Raises `ConfigError`.
+    It has a `url`, and any of the settings of `open_cache`, of the constructor of `CacheConfig` for
+    that URL and of `TieredCacheConfig`, side by side, in any case; and `username` and `password`
+    apart from the URL. Text is understood: `"1h30m"`, `"64MiB"`, `"off"`. Raises `ConfigError`.
     """
     return prepared(mapping, lambda name: name or "what was given")()
 

@@ -383,6 +383,24 @@ class RedisCache(CacheStore):
         return self
 
 
+class MemcachedCache(CacheStore):
+    """A cache on Memcached servers: the sync face of `armature_cache.MemcachedCache`."""
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        *,
+        codec: Codec | SealedCodec | None = None,
+        time: TimeSource = boottime,
+    ) -> None:
+        from armature_cache.stores.memcached import MemcachedCache as Core
+
+        super().__init__(Core(config, codec=codec, time=time)._blocking())
+
+    def __enter__(self) -> Self:
+        return self
+
+
 class SQLiteCache(CacheStore):
     """A cache in a file of this machine: the sync face of `armature_cache.SQLiteCache`."""
 
@@ -490,7 +508,8 @@ def face_of(core: _base.CacheStore) -> CacheStore:
     kinds: dict[str, type[CacheStore]] = {
         kind.__name__: kind
         for kind in (
-            InMemoryCache, NamespacedCache, NullCache, RedisCache, SQLiteCache, TaggedCache,
+            InMemoryCache, MemcachedCache, NamespacedCache, NullCache, RedisCache, SQLiteCache,
+            TaggedCache,
             TieredCache,
         )
     }  # fmt: skip

@@ -12,15 +12,7 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from armature_cache import (
-    CacheConfig,
-    InMemoryCache,
-    RedisCache,
-    SQLiteCache,
-    TaggedCache,
-    TieredCache,
-    TieredCacheConfig,
-)
+from armature_cache import TaggedCache, TieredCacheConfig, open_cache
 
 BOUND = 0.1
 
@@ -35,10 +27,9 @@ def build(
 ) -> TaggedCache:
     """The recommended stack, with hints or without; `settings` are those of the shared store."""
     own = {"operation_timeout": 1.0, **(settings or {})}
-    make: Any = CacheConfig.sqlite if url.startswith("sqlite:") else CacheConfig.redis
-    config = make(url, namespace=namespace, hints=hints, **own)
-    l2 = SQLiteCache(config) if config.file else RedisCache(config)
-    return TaggedCache(TieredCache(InMemoryCache(), l2, TieredCacheConfig(**tiers)))
+    return open_cache(
+        url, namespace=namespace, hints=hints, tiers=TieredCacheConfig(**tiers), **own
+    )
 
 
 async def _watch(cache: TaggedCache, key: str, old: object, for_seconds: float) -> list[float]:

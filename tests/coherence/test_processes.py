@@ -1,36 +1,26 @@
-"""Two processes over one server or file: what one invalidates, the other stops serving in time."""
+"""Two processes over one store: what one invalidates, the other stops serving in time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from armature_cache.testing import RedisServer
 from tests.coherence.peers import BOUND, Peer, build
 
 
-@pytest.fixture(params=["valkey", pytest.param("redis7", marks=pytest.mark.redis7), "file"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "file":
-        return f"sqlite:///{tmp_path}/cache.db"
-    server: RedisServer = request.getfixturevalue(request.param)
-    return server.url
-
-
 @pytest.fixture(params=[True, False], ids=["hints", "no hints"])
-def peer(request: pytest.FixtureRequest, url: str, namespace: str) -> Iterator[Peer]:
+def peer(request: pytest.FixtureRequest, any_url: str, namespace: str) -> Iterator[Peer]:
     """A second process, with hints and without."""
-    process = Peer(url, namespace, hints=request.param)
+    process = Peer(any_url, namespace, hints=request.param)
     yield process
     process.close()
 
 
-async def _old_reads_after_ack(url: str, namespace: str, peer: Peer, how: str) -> list[float]:
+async def _old_reads_after_ack(any_url: str, namespace: str, peer: Peer, how: str) -> list[float]:
     """How long after the acknowledgement each read began that still gave the old value."""
-    async with build(url, namespace) as cache:
+    async with build(any_url, namespace) as cache:
         await cache.set_with_tags("k", "old", ["t"], ttl=60)
         assert peer("get", "k") == "old"
         assert peer("get", "k") == "old"
@@ -51,17 +41,17 @@ async def _old_reads_after_ack(url: str, namespace: str, peer: Peer, how: str) -
 
 @pytest.mark.parametrize("how", ["invalidate", "delete", "set", "clear"])
 async def test_no_process_serves_the_old_value_beyond_the_bound(
-    url: str, namespace: str, peer: Peer, how: str
+    any_url: str, namespace: str, peer: Peer, how: str
 ) -> None:
-    late = await _old_reads_after_ack(url, namespace, peer, how)
+    late = await _old_reads_after_ack(any_url, namespace, peer, how)
     assert max(late, default=0.0) <= BOUND
     assert peer("get", "k") == ("new" if how == "set" else None)
 
 
 async def test_a_late_fill_of_another_process_is_never_served(
-    url: str, namespace: str, peer: Peer
+    any_url: str, namespace: str, peer: Peer
 ) -> None:
-    async with build(url, namespace) as cache:
+    async with build(any_url, namespace) as cache:
 
         async def load() -> str:
             peer("invalidate_tag", "t")
@@ -74,10 +64,10 @@ async def test_a_late_fill_of_another_process_is_never_served(
 
 @pytest.mark.parametrize("how", ["delete", "clear", "set"])
 async def test_what_another_process_does_during_a_load_wins(
-    url: str, namespace: str, peer: Peer, how: str
+    any_url: str, namespace: str, peer: Peer, how: str
 ) -> None:
     arguments = {"delete": ("k",), "clear": (), "set": ("k", "new")}[how]
-    async with build(url, namespace) as cache:
+    async with build(any_url, namespace) as cache:
 
         async def load() -> str:
             peer(how, *arguments)

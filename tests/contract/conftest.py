@@ -1,7 +1,7 @@
 """Fixtures of the contract: one store of every stack, face and server in turn.
 
-Every stack meets both faces, and every face meets both servers; the stacks of `_FULL` meet all
-combinations, and those of `_TWINS` the `.sync()` of the async face too.
+Every stack meets both faces, and every face meets all servers of its kind; the stacks of `_FULL`
+meet all combinations, and those of `_TWINS` the `.sync()` of the async face too.
 
     cache      a store of every stack
     once       a store of every stack, with one face and server each: for what takes long
@@ -9,18 +9,19 @@ combinations, and those of `_TWINS` the `.sync()` of the async face too.
     untagged   a store of every stack that does not
     shared     a store of every stack that works on a server or a file
     served     a store of every stack that works on a server
+    on_redis   a store of every stack on Redis or Valkey
     kit        what made it: opens more of the same, lets lifetimes end
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 import pytest
 import redis
 
-from armature_cache.testing import RedisServer
 from tests.contract.faces import DEADLINE, Face
 from tests.contract.stacks import FACES, NEAR, STACKS, Kit, Stack
 
@@ -29,10 +30,11 @@ _WANTS = {
     "untagged": lambda stack: not stack.tags,
     "shared": lambda stack: stack.shared,
     "served": lambda stack: stack.shared and not stack.file,
+    "on_redis": lambda stack: stack.shared and not stack.file and not stack.coarse,
     "cache": lambda stack: True,
     "once": lambda stack: True,
 }
-_FULL = {"redis", "tagged-tiered"}
+_FULL = {"redis", "tagged-tiered", "tagged-tiered-memcached"}
 _TWINS = {
     *_FULL,
     "memory",
@@ -41,6 +43,13 @@ _TWINS = {
     "no-l2",
     "tagged-three",
     "part-of-tagged-tiered",
+    "memcached",
+}
+_KINDS = {"valkey": "valkey9", "memcached_ring": "ring"}
+_MARKERS = {
+    "redis7": ["redis7"],
+    "memcached": ["memcached"],
+    "memcached_ring": ["memcached"],
 }
 _NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -70,12 +79,18 @@ def _places(stack: Stack, *, once: bool) -> Iterator[object]:
             kind = "file" if stack.file else None
             yield pytest.param((stack, face, kind), id=f"{stack.name}-{face}")
             continue
-        valkey = pytest.param((stack, face, "valkey"), id=f"{stack.name}-{face}-valkey9")
-        redis7 = pytest.param(
-            (stack, face, "redis7"), id=f"{stack.name}-{face}-redis7", marks=pytest.mark.redis7
-        )
-        both = stack.name in _FULL and not once
-        yield from (valkey, redis7) if both else (valkey,) if (turn + number) % 2 else (redis7,)
+        places = [_on(stack, face, server) for server in stack.servers]
+        if stack.name in _FULL and not once:
+            yield from places
+        else:
+            yield places[(turn + number + 1) % len(places)]
+
+
+def _on(stack: Stack, face: str, server: str) -> object:
+    """A stack and face on a server, by the name of its fixture."""
+    kind = _KINDS.get(server, server)
+    marks = [getattr(pytest.mark, marker) for marker in _MARKERS.get(server, ())]
+    return pytest.param((stack, face, server), id=f"{stack.name}-{face}-{kind}", marks=marks)
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +110,8 @@ def place(request: pytest.FixtureRequest) -> Place:
         (folder / "far").symlink_to("near")
         return Place(stack, face, f"sqlite:///{folder}{NEAR}cache.db")
     server = request.getfixturevalue(kind)
-    assert isinstance(server, RedisServer)
-    return Place(stack, face, server.url)
+    servers = server if isinstance(server, list) else [server]
+    return Place(stack, face, " ".join(each.url for each in servers))
 
 
 @pytest.fixture(scope="session")
@@ -108,12 +123,50 @@ def clients() -> Iterator[dict[str, redis.Redis]]:
         client.close()
 
 
+class ForeignRedis:
+    """Keys that others have on a Redis server."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def set(self, name: str, value: bytes) -> None:
+        self._client.set(name, value, px=60_000)
+
+    def get(self, name: str) -> bytes | None:
+        found = self._client.get(name)
+        assert found is None or isinstance(found, bytes)
+        return found
+
+
+class ForeignMemcached:
+    """Keys that others have on a Memcached server."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("memcached://").partition(":")
+        self._where = host, int(port)
+
+    def _ask(self, line: bytes) -> bytes:
+        with socket.create_connection(self._where, DEADLINE) as plain:
+            plain.sendall(line + b"\r\nquit\r\n")
+            return plain.makefile("rb").read()
+
+    def set(self, name: str, value: bytes) -> None:
+        assert self._ask(b"set %b 0 60 %d\r\n%b" % (name.encode(), len(value), value))
+
+    def get(self, name: str) -> bytes | None:
+        lines = self._ask(b"get " + name.encode()).splitlines()
+        return lines[1] if lines[0].startswith(b"VALUE") else None
+
+
 @pytest.fixture
 def unclosed(place: Place, namespace: str, clients: dict[str, redis.Redis]) -> Kit:
     url = place.url
     made = Kit(place.stack, place.face, url, namespace)
-    if not place.stack.file:
+    if place.stack.coarse:
+        made.foreign = ForeignMemcached(url.split()[0])
+    elif not place.stack.file:
         made.client = clients.setdefault(url, redis.Redis.from_url(url, socket_timeout=DEADLINE))
+        made.foreign = ForeignRedis(made.client)
     return made
 
 
@@ -150,4 +203,9 @@ def shared(kit: Kit) -> Face:
 
 @pytest.fixture
 def served(kit: Kit) -> Face:
+    return kit.open()
+
+
+@pytest.fixture
+def on_redis(kit: Kit) -> Face:
     return kit.open()

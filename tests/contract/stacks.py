@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
+from unittest import mock
 
 import redis
 import redis.asyncio
@@ -13,6 +15,7 @@ import redis.asyncio
 import armature_cache
 import armature_cache.sync
 from armature_cache import CacheConfig, KeyRing, Lz4, SealedCodec, TieredCacheConfig, Zstd
+from armature_cache.clocks.nonces import NonceReplica
 from armature_cache.testing import Chaos, contract, in_chaos
 
 FACES = ("async", "sync", "twin")
@@ -28,7 +31,9 @@ NEAR, FAR = "/near/", "/far/"
 class Stack:
     """A way to put stores together. `tags`: it takes tags.
 
-    `shared`: it works on a server or, with `file`, on a file.
+    `shared`: it works on a server or, with `file`, on a file. `servers` are the fixtures of what
+    it can work on. On `coarse` ones a value may be refused because of what happened to another key
+    or tag: that is over-invalidation, not staleness.
     """
 
     name: str
@@ -36,21 +41,45 @@ class Stack:
     tags: bool = False
     shared: bool = False
     file: bool = False
+    servers: tuple[str, ...] = ("valkey", "redis7")
+
+    @property
+    def coarse(self) -> bool:
+        return self.servers[0].startswith("memcached")
+
+
+class Foreign(Protocol):
+    """The keys of others on a server."""
+
+    def set(self, name: str, value: bytes) -> None: ...
+
+    def get(self, name: str) -> bytes | None: ...
+
+
+@contextlib.contextmanager
+def _own_replica() -> Iterator[None]:
+    """Stores that are made meanwhile know of others only through their servers."""
+    alone = mock.patch(
+        "armature_cache.stores.memcached.nonce_replica_of", return_value=NonceReplica()
+    )
+    with alone:
+        yield
 
 
 class Kit(contract.Kit):
     """Makes stores of one stack and face for one test, and closes them after it.
 
-    `client` looks at the server from outside.
+    `client` looks at a Redis server from outside, `foreign` puts keys of others on any server.
     """
 
     client: redis.Redis
+    foreign: Foreign
     bound = BOUND
 
     def __init__(self, stack: Stack, face: str, url: str, namespace: str) -> None:
         super().__init__(face, namespace=namespace)
         self.stack = stack
-        self.tags, self.shared = stack.tags, stack.shared
+        self.tags, self.shared, self.coarse = stack.tags, stack.shared, stack.coarse
         self.url = url
         self.settings: dict[str, Any] = {}
         self._clients: list[redis.Redis | redis.asyncio.Redis] = []
@@ -59,13 +88,14 @@ class Kit(contract.Kit):
         self.settings = {"namespace": order.namespace}
         if order.default_ttl is not None:
             self.settings["default_ttl"] = order.default_ttl
-        if order.far:
+        if order.far and not self.stack.coarse:
             self.settings["url"] = self.url.replace("127.0.0.1", "localhost").replace(NEAR, FAR)
-        return self.stack.build(self)
+        with _own_replica() if order.far and self.stack.coarse else contextlib.nullcontext():
+            return self.stack.build(self)
 
     async def close(self) -> None:
         await super().close()
-        if self.stack.shared and not self.stack.file:
+        if self.stack.shared and not self.stack.file and not self.stack.coarse:
             self._sweep()
         for client in self._clients:
             if isinstance(client, redis.asyncio.Redis):
@@ -105,6 +135,11 @@ class Kit(contract.Kit):
     def sqlite(self, *, hints: bool = False, codec: Any = None) -> Any:
         return self._module.SQLiteCache(self.config(hints=hints), codec=codec, **self._time)
 
+    def memcached(self, *, hints: bool = False, codec: Any = None) -> Any:
+        settings = {"staleness_bound": BOUND, "hints": hints, **self.settings}
+        config = CacheConfig.memcached(self.url.split(), **settings)
+        return self._module.MemcachedCache(config, codec=codec)
+
     def encrypted(self) -> Any:
         codec = SealedCodec(compress=Zstd(threshold=32), encrypt=KEYS)
         return self.redis(codec=codec)
@@ -133,6 +168,10 @@ class Kit(contract.Kit):
 
 def _two(kit: Kit, **options: Any) -> Any:
     return kit.tiered(kit.memory(), kit.redis(), **options)
+
+
+def _two_over_memcached(kit: Kit, **options: Any) -> Any:
+    return kit.tiered(kit.memory(), kit.memcached(**options))
 
 
 def _three(kit: Kit) -> Any:
@@ -237,5 +276,37 @@ STACKS = (
         tags=True,
         shared=True,
         file=True,
+    ),
+    Stack("memcached", Kit.memcached, shared=True, servers=("memcached",)),
+    Stack(
+        "tagged-memcached",
+        lambda kit: kit.tagged(kit.memcached()),
+        tags=True,
+        shared=True,
+        servers=("memcached_ring",),
+    ),
+    Stack("tiered-memcached", _two_over_memcached, shared=True, servers=("memcached",)),
+    Stack(
+        "tagged-tiered-memcached",
+        lambda kit: kit.tagged(_two_over_memcached(kit, hints=True)),
+        tags=True,
+        shared=True,
+        servers=("memcached", "memcached_ring"),
+    ),
+    Stack(
+        "part-of-tagged-tiered-memcached",
+        lambda kit: kit.tagged(_two_over_memcached(kit)).namespace("part"),
+        tags=True,
+        shared=True,
+        servers=("memcached",),
+    ),
+    Stack(
+        "encrypted-memcached",
+        lambda kit: kit.tagged(
+            kit.memcached(codec=SealedCodec(compress=Zstd(threshold=32), encrypt=KEYS))
+        ),
+        tags=True,
+        shared=True,
+        servers=("memcached",),
     ),
 )

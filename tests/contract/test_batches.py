@@ -99,12 +99,12 @@ async def test_several_at_once(cache: Face, rows: Rows):
     assert await cache.run(rows.get.invalidate(3)) is True
 
 
-async def test_what_is_stored_is_one_look(served: Face, kit: Kit):
+async def test_what_is_stored_is_one_look(on_redis: Face, kit: Kit):
     """Fifty keys that another process has stored: single calls, few commands."""
     numbers = range(50)
-    rows = Rows(served, full=50)
+    rows = Rows(on_redis, full=50)
     await kit.open(far=True).set_many({f"row:{n}": f"{n} v0" for n in numbers}, as_of=None)
-    await served.get("nothing")
+    await on_redis.get("nothing")
 
     def reads() -> int:
         stats: Any = kit.client.info("commandstats")

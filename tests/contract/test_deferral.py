@@ -122,7 +122,7 @@ async def test_what_is_to_be_repeated_is_repeated_after_the_end(tagged: Face, sh
     assert await shared.get("a", consistency="strong") is None
 
 
-async def test_a_block_costs_one_round_trip(tagged: Face, served: Face, kit: Kit):
+async def test_a_block_costs_one_round_trip(tagged: Face, on_redis: Face, kit: Kit):
     await tagged.set("a", 1, tags="t")
 
     def scripts_run() -> int:

@@ -16,8 +16,8 @@ ONLY_ASYNC = {"bound", "clock", "counters", "max_load_time", "max_ttl", "runtime
 FACES = [
     (getattr(armature_cache, name), getattr(armature_cache.sync, name))
     for name in (
-        "CacheStore", "InMemoryCache", "NamespacedCache", "NullCache", "RedisCache",
-        "TaggedCache", "TieredCache",
+        "CacheStore", "InMemoryCache", "MemcachedCache", "NamespacedCache", "NullCache",
+        "RedisCache", "TaggedCache", "TieredCache",
     )
 ]  # fmt: skip
 each_class = pytest.mark.parametrize(
@@ -44,6 +44,7 @@ _MACHINERY = {
     "drop_all",
     "entry_of",
     "follow",
+    "held",
     "hold",
     "remnant",
     "resident",

@@ -13,15 +13,14 @@ THOUSAND = {f"k{number}": number for number in range(1000)}
 
 
 async def test_clear_leaves_foreign_keys_on_the_server(kit: Kit, served: Face):
-    foreign = kit.client
+    foreign = kit.foreign
     names = [f"{kit.root}-foreign", f"{kit.root}:k", f"{kit.root}"]
     for name in names:
-        foreign.set(name, "theirs", px=60_000)
+        foreign.set(name, b"theirs")
     await served.set("k", 1)
     await served.clear()
-    assert foreign.mget(names) == [b"theirs"] * 3
+    assert [foreign.get(name) for name in names] == [b"theirs"] * 3
     assert await served.scan() == []
-    foreign.delete(*names)
 
 
 @pytest.mark.slow

@@ -372,7 +372,9 @@ async def test_the_result_names_what_is_invalidated(tagged: Face):
     assert await tagged.get_many(["a", "key:7"]) == {}
 
 
-async def test_an_invalidation_costs_one_round_trip(tagged: Face, served: Face, kit: Kit):
+async def test_an_invalidation_costs_one_round_trip(
+    tagged: Face, shared: Face, on_redis: Face, kit: Kit
+):
     part = tagged.namespace("a part")
     of_part = part.made(cache(using=part.store, key="k:{number}"), _number)
 
@@ -442,10 +444,14 @@ async def test_blocks_take_invalidations_and_updates_over(tagged: Face):
     assert await table.read(2) == "due"
 
 
-async def test_an_update_survives_another_task_of_the_same_function(cache: Face, table: Table):
+async def test_an_update_survives_another_task_of_the_same_function(
+    kit: Kit, cache: Face, table: Table
+):
     """Many at once for different keys: none is in the way of another."""
     table.rows = dict.fromkeys(range(8), "old")
     await asyncio.gather(*(table.read(number) for number in range(8)))
     await cache.together([lambda n=n: table.write(n, f"new {n}") for n in range(8)])  # type: ignore[misc]
     found = await cache.get_many([f"user:{number}" for number in range(8)])
-    assert found == {f"user:{number}": f"new {number}" for number in range(8)}
+    new = {f"user:{number}": f"new {number}" for number in range(8)}
+    assert found.items() <= new.items()
+    assert found == new or kit.stack.coarse

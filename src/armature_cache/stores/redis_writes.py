@@ -19,7 +19,7 @@ from armature_cache.clocks.redis_commands import Sealed, tombstone
 from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
-from armature_cache.stores.shared_writes import SharedWrites
+from armature_cache.stores.shared_writes import ComparingWrites
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -37,7 +37,7 @@ _OVERTAKEN: Final = 0
 _SAME: Final = 2
 
 
-class Writes(SharedWrites):
+class Writes(ComparingWrites):
     """Writes to a single server: each is one script."""
 
     def __init__(

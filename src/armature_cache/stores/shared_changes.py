@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.replica import Stamp, Verdict
@@ -13,6 +13,9 @@ from armature_cache.stores.draft import Draft
 from armature_cache.stores.sequenced_entries import SequencedEntries
 from armature_cache.stores.shared_entries import Opened
 
+if TYPE_CHECKING:
+    from armature_cache.stores.shared_writes import ComparingWrites
+
 ATTEMPTS: Final = 16
 _PAUSE: Final = 0.002
 """Seconds by which attempts to change a contended key are spread, more with each."""
@@ -20,6 +23,8 @@ _PAUSE: Final = 0.002
 
 class SharedChanges(SequencedEntries):
     """What shared stores change in the same way: `add`, `expire`, `increment`."""
+
+    _writes: ComparingWrites
 
     @property
     @abstractmethod

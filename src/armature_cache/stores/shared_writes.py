@@ -88,13 +88,17 @@ class SharedWrites(ABC):
         """Store values as current now, or since their lease; False for an overtaken lease."""
 
     @abstractmethod
+    async def touch(self, entries: Sequence[Entry]) -> None:
+        """Start the lifetimes of sliding entries anew, unless they were replaced meanwhile."""
+
+
+class ComparingWrites(SharedWrites):
+    """Writes of a store whose headers are compared as they are."""
+
+    @abstractmethod
     async def swap(self, draft: Draft, expected: bytes, judged: Stamp | None) -> bool:
         """Store a value as current now if the stored header is still the expected one.
 
         `judged` is given for a value that takes over the tags of the expected one, which was
         valid then: it has to be still.
         """
-
-    @abstractmethod
-    async def touch(self, entries: Sequence[Entry]) -> None:
-        """Start the lifetimes of sliding entries anew, unless they were replaced meanwhile."""

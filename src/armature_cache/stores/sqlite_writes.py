@@ -17,7 +17,7 @@ from armature_cache.clocks.sqlite_book import Book, read_scores
 from armature_cache.envelope import Flag
 from armature_cache.sqliteio.rows import Row, Sealed
 from armature_cache.stores.shared_entries import in_range
-from armature_cache.stores.shared_writes import SharedWrites
+from armature_cache.stores.shared_writes import ComparingWrites
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -33,7 +33,7 @@ _FACTS_FROM, _FACTS_TO = 52, 72
 """Codec, compressor, key, type, sizes: what tells one value from another, but for its times."""
 
 
-class SQLiteWrites(SharedWrites):
+class SQLiteWrites(ComparingWrites):
     """Writes to a cache file."""
 
     def __init__(

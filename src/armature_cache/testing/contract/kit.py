@@ -36,12 +36,14 @@ class Kit(ABC):
     Attributes:
         tags: Whether the stores take tags.
         shared: Whether what they hold lives outside of this process, where time cannot be moved.
+        coarse: Whether a value may be refused because of what happened to another key or tag.
         bound: The staleness bound of the stores, in seconds.
         time: For stores that are not shared: their time source.
     """
 
     tags: bool = False
     shared: bool = False
+    coarse: bool = False
     bound: float = 0.05
 
     def __init__(self, face: str = "async", *, namespace: str | None = None) -> None:
