@@ -20,7 +20,7 @@ demo: $(READY) ## Run the demo (TRACE=path, SECONDS=n and L2=sqlite are optional
 test: $(READY) ## Run all tests (ARGS="-k words" narrows them)
 	@$(PYTEST) $(ARGS)
 
-torture: $(READY) ## Break servers while workers use them (MINUTES=n TOPOLOGY=cluster|sentinel SERVER=redis SEED=n)
+torture: $(READY) ## Break servers while workers use them (MINUTES=n TOPOLOGY=cluster|sentinel|ring SERVER=redis|memcached SEED=n)
 	@$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),1) --topology $(or $(TOPOLOGY),standalone) \
 		--server $(or $(SERVER),valkey) --seed $(or $(SEED),1) $(ARGS)
 
@@ -28,7 +28,7 @@ kills: $(READY) ## Kill processes that write to an SQLite cache (KILLS=n SEED=n 
 	@$(BIN)/python -m tests.sqlite.crash --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 check: lint ## Lint, and the tests that are fast and need one kind of server
-	@$(PYTEST) -m "not slow and not faults and not redis7"
+	@$(PYTEST) -m "not slow and not faults and not redis7 and not memcached"
 
 lint: $(READY) ## Format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

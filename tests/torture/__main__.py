@@ -10,12 +10,13 @@ from typing import get_args
 
 from armature_cache.config import OnFailover
 from tests.torture import report
-from tests.torture.group_faults import KINDS
+from tests.torture.group_faults import KINDS, kinds_of
+from tests.torture.memcached import FAULTS
 from tests.torture.mutate import MUTATIONS
 from tests.torture.run import Options, Unfinished, torture
 from tests.torture.topology import SERVERS, TOPOLOGIES
 
-_ALL = list(dict.fromkeys(name for kinds in KINDS.values() for name in kinds))
+_ALL = list(dict.fromkeys(name for kinds in (*KINDS.values(), FAULTS) for name in kinds))
 
 
 def _options() -> Options:
@@ -42,14 +43,22 @@ def _options() -> Options:
     said = parser.parse_args()
     if said.mutate not in {None, "all"}:
         mistake = MUTATIONS[said.mutate]
+        if mistake.memcached != (said.server == "memcached"):
+            parser.error(
+                f"{said.mutate} needs --server {'memcached' * mistake.memcached or 'valkey'}"
+            )
         said.topology = mistake.topology
         said.faults = mistake.faults if said.faults == "all" else said.faults
     if said.topology == "cluster" and said.on_failover == "replay":
         parser.error("--on-failover replay is not for a Cluster")
-    faults = {"all": tuple(KINDS[said.topology]), "none": ()}.get(
+    fitting = {"standalone", "ring"} if said.server == "memcached" else {*TOPOLOGIES} - {"ring"}
+    if said.topology not in fitting:
+        parser.error(f"{said.server} has these topologies: {', '.join(sorted(fitting))}")
+    kinds = kinds_of(said.topology, said.server)
+    faults = {"all": tuple(kinds), "none": ()}.get(
         said.faults, tuple(name.strip() for name in said.faults.split(";"))
     )
-    if unknown := set(faults) - set(KINDS[said.topology]):
+    if unknown := set(faults) - set(kinds):
         parser.error(f"unknown faults: {sorted(unknown)}")
     return Options(
         server=said.server,
@@ -71,7 +80,9 @@ def _options() -> Options:
 def _find_all(options: Options) -> int:
     """Make every mistake, each in a process of its own; 0 if all were found."""
     missed = 0
-    for name in MUTATIONS:
+    for name, mistake in MUTATIONS.items():
+        if mistake.memcached != (options.server == "memcached"):
+            continue
         command = [
             sys.executable,
             "-m",
@@ -91,7 +102,7 @@ def _find_all(options: Options) -> int:
         found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 1 else {}
         missed += not found
         by = ", ".join(f"{rule} ({count})" for rule, count in found.get("rules", {}).items())
-        sys.stdout.write(f"{name:<20} {found.get('topology', ''):<12} {by or 'NOT FOUND'}\n")
+        sys.stdout.write(f"{name:<28} {found.get('topology', ''):<12} {by or 'NOT FOUND'}\n")
         sys.stdout.flush()
     return int(missed > 0)
 

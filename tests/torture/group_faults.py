@@ -8,6 +8,7 @@ from typing import Final
 from armature_cache.testing import RedisServer
 from armature_cache.testing.slots import slot_of
 from tests.torture.faults import EVERYWHERE, Do, Faults
+from tests.torture.memcached import FAULTS
 from tests.torture.space import OBJECTS, key_of
 from tests.torture.topology import Topology
 
@@ -115,3 +116,8 @@ KINDS: Final[dict[str, dict[str, Do]]] = {
     "sentinel": {**EVERYWHERE, **_GROUP, "kill a sentinel": _kill_sentinel},
 }
 """The faults of each topology, by the names that `--faults` takes."""
+
+
+def kinds_of(topology: str, server: str) -> dict[str, Do]:
+    """The faults of a topology of these servers."""
+    return FAULTS if server == "memcached" else KINDS[topology]

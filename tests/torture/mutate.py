@@ -19,6 +19,7 @@ from armature_cache.redisio.port import Script
 from armature_cache.stores.joining import Passenger
 from armature_cache.stores.memory import InMemoryCache
 from armature_cache.stores.single import SingleMethods
+from tests.torture import memcached
 
 
 def _asof_at_write() -> None:
@@ -176,6 +177,8 @@ class Mutation(NamedTuple):
     make: Callable[[], None]
     faults: str = "all"
     topology: str = "standalone"
+    memcached: bool = False
+    """Whether it is one of the store on Memcached; the others are of the store on Redis."""
 
 
 MUTATIONS: dict[str, Mutation] = {
@@ -195,6 +198,7 @@ MUTATIONS: dict[str, Mutation] = {
     "soft-is-forever": Mutation(_soft_is_forever),
     "wait-for-nobody": Mutation(_wait_for_nobody, "lose hints; delay hints"),
     "swapped-by-key": Mutation(_swapped_by_key, "none", "cluster"),
+    **{name: Mutation(make, memcached=True) for name, make in memcached.MUTATIONS.items()},
 }
 
 

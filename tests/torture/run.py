@@ -19,7 +19,7 @@ from typing import Any, Final
 from armature_cache.config import OnFailover
 from tests.torture import recorder, worker
 from tests.torture.faults import Do, Faults
-from tests.torture.group_faults import KINDS
+from tests.torture.group_faults import kinds_of
 from tests.torture.journal import Journal
 from tests.torture.mutate import mutate
 from tests.torture.recorder import Status
@@ -113,7 +113,8 @@ class _Run:
         return self._outcome(pipe)
 
     def _kinds(self) -> dict[str, Do]:
-        kinds, wanted = KINDS[self.options.topology], self.options.faults
+        options = self.options
+        kinds, wanted = kinds_of(options.topology, options.server), options.faults
         return {name: do for name, do in kinds.items() if wanted is None or name in wanted}
 
     @contextlib.contextmanager

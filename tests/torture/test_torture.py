@@ -39,3 +39,21 @@ def test_nothing_old_is_inherited_after_a_failover() -> None:
 def test_a_mistake_is_found() -> None:
     code, found, said = torture("--seconds", "8", "--mutate", "deaf-to-tags", "--faults", "none")
     assert (code, set(found["rules"])) == (1, {"stale bounded read", "stale strong read"}), said
+
+
+@pytest.mark.memcached
+@pytest.mark.parametrize("topology", ["standalone", "ring"])
+def test_on_memcached_too(topology: str) -> None:
+    code, found, said = torture("--server", "memcached", "--topology", topology, "--seconds", "15")
+    assert (code, found["violations"]) == (0, 0), said
+    assert found["hits_checked"] > 100
+    assert found["faults"] > 2
+
+
+@pytest.mark.memcached
+def test_a_mistake_on_memcached_is_found() -> None:
+    code, found, said = torture(
+        "--server", "memcached", "--seconds", "10", "--mutate", "memcached: deaf-to-tags",
+        "--faults", "none",
+    )  # fmt: skip
+    assert (code, set(found["rules"])) == (1, {"stale bounded read", "stale strong read"}), said

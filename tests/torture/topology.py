@@ -93,13 +93,19 @@ _PATIENCE: Final = 60.0
 _FENCED: Final = {"min-replicas-to-write": 1, "min-replicas-max-lag": 2}
 """Sentinels let an old primary go on for a moment; nothing but this tells it that it is alone."""
 
-TOPOLOGIES: Final = ("standalone", "cluster", "sentinel")
-SERVERS: Final = ("valkey", "redis")
+TOPOLOGIES: Final = ("standalone", "cluster", "sentinel", "ring")
+SERVERS: Final = ("valkey", "redis", "memcached")
 
 
 @contextlib.contextmanager
 def open_topology(name: str, server: str) -> Iterator[Topology]:
     """Start a topology; its name is one of `TOPOLOGIES`."""
+    if server == "memcached":
+        from tests.torture.memcached import open_memcached
+
+        with open_memcached(name) as topology:
+            yield topology
+        return
     binary = _binary(server)
     if name == "standalone":
         with RedisServer(binary=binary) as single:

@@ -20,7 +20,9 @@ from typing import Any, Final
 from armature_cache import (
     CacheConfig,
     CacheError,
+    CacheStore,
     InMemoryCache,
+    MemcachedCache,
     RedisCache,
     TaggedCache,
     TieredCache,
@@ -29,7 +31,7 @@ from armature_cache import (
 from armature_cache._time import boottime as now
 from armature_cache.config import OnFailover
 from tests.contract.faces import Face, drive
-from tests.torture import ops
+from tests.torture import memcached, ops
 from tests.torture.checker import DOOMED
 from tests.torture.doom import doom
 from tests.torture.events import Outlived, Trouble
@@ -69,19 +71,23 @@ class Job:
 
 def open_cache(job: Job, namespace: str) -> TaggedCache:
     """The recommended stack."""
-    config = CacheConfig.redis(
-        job.url,
-        namespace=namespace,
-        hints=job.hints,
-        staleness_bound=job.bound,
-        operation_timeout=job.timeout,
-        connect_timeout=job.timeout,
-        on_failover=job.on_failover,
-    )
+    settings: Any = {
+        "namespace": namespace,
+        "hints": job.hints,
+        "staleness_bound": job.bound,
+        "operation_timeout": job.timeout,
+        "connect_timeout": job.timeout,
+    }
+    l2: CacheStore
+    if job.url.startswith("memcached"):
+        l2 = MemcachedCache(CacheConfig.memcached(job.url, **settings))
+    else:
+        settings["on_failover"] = job.on_failover
+        l2 = RedisCache(CacheConfig.redis(job.url, **settings))
     tiers = TieredCacheConfig(
         staleness_bound=job.bound, on_l2_down="raise" if job.strict else "load"
     )
-    return TaggedCache(TieredCache(InMemoryCache(max_entries=100), RedisCache(config), tiers))
+    return TaggedCache(TieredCache(InMemoryCache(max_entries=100), l2, tiers))
 
 
 class Worker:
@@ -185,7 +191,10 @@ class Worker:
         try:
             self.journal = Journal(self.job.recorder, name, prompt=fate is not None)
             if fate is not None:
-                doom(fate, clustered="cluster" in self.job.url)
+                if self.job.url.startswith("memcached"):
+                    memcached.doom(fate)
+                else:
+                    doom(fate, clustered="cluster" in self.job.url)
             self.truth = self.truth.again()
             self.ends_at = now() + _CHILD_LIVES
             if self.job.awaited:
