@@ -17,6 +17,7 @@ from benchmarks import (
     rows_decorated,
     rows_l1,
     rows_l2,
+    rows_memcached,
     rows_memory,
     rows_network,
     rows_sqlite,
@@ -30,7 +31,8 @@ from benchmarks.resilience import rows_expiry, rows_ladder, rows_outage
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench-results"
 _ = (rows_l1, rows_decorated, rows_l2, rows_tags, rows_network, rows_memory)  # they register
-_ = (*_, rows_expiry, rows_ladder, rows_outage, rows_staleness, rows_codecs, rows_sqlite)
+_ = (*_, rows_expiry, rows_ladder, rows_outage, rows_staleness, rows_codecs)
+_ = (*_, rows_memcached, rows_sqlite)
 
 
 def parse() -> argparse.Namespace:
