@@ -12,21 +12,38 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartServer
-from tests.docs.program import FENCE, PLACEHOLDER
+from tests.conftest import StartMemcached, StartServer
+from tests.docs.program import FENCE, MEMCACHED, REDIS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PROGRAMS = [page for page in PAGES if FENCE.search(page.read_text("utf-8"))]
 
 
-@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
+ON_MEMCACHED = [
+    page for page in PROGRAMS if any(MEMCACHED in code for code in FENCE.findall(page.read_text()))
+]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PROGRAMS if page not in ON_MEMCACHED], ids=lambda page: page.stem
+)
 def test_examples_run(page: Path, start_server: StartServer, tmp_path: Path):
     server = start_server()
+    _run(page, tmp_path, f"{REDIS}={server.host}:{server.port}")
+
+
+@pytest.mark.parametrize("page", ON_MEMCACHED, ids=lambda page: page.stem)
+def test_examples_on_memcached_run(page: Path, start_memcached: StartMemcached, tmp_path: Path):
+    server = start_memcached()
+    _run(page, tmp_path, f"{MEMCACHED}={server.host}:{server.port}")
+
+
+def _run(page: Path, folder: Path, *servers: str) -> None:
     program = [sys.executable, str(Path(__file__).with_name("program.py")), str(page)]
     done = subprocess.run(
-        [*program, f"{server.host}:{server.port}"],
-        cwd=tmp_path,
+        [*program, *servers],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=50,
@@ -37,4 +54,5 @@ def test_examples_run(page: Path, start_server: StartServer, tmp_path: Path):
 
 def test_examples_are_found():
     assert {page.stem for page in PROGRAMS} >= {"README", "guide", "protocol"}
-    assert PLACEHOLDER in (ROOT / "README.md").read_text("utf-8")
+    assert [page.stem for page in ON_MEMCACHED] == ["memcached"]
+    assert REDIS in (ROOT / "README.md").read_text("utf-8")
