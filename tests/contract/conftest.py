@@ -76,7 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _places(stack: Stack, turn: int, *, once: bool) -> Iterator[object]:
     turn += STACKS.index(stack)
-    faces = FACES if stack.name in _TWINS else FACES[:2]
+    faces: tuple[str, ...] = FACES if stack.name in _TWINS else FACES[:2]
     if once or stack.name not in _BOTH:
         faces = (faces[turn % len(faces)],)
     for number, face in enumerate(faces):
