@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, Self, TypeVar
@@ -20,6 +20,16 @@ _PATIENCE: Final = 5.0
 
 class WorkerError(Exception):
     """A worker failed or died."""
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Processes that are started meanwhile never get Ctrl-C, this one gets it later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Fleet:
@@ -52,7 +62,7 @@ class Fleet:
             ours, theirs = context.Pipe()
             self._pipes.append(ours)
             process = context.Process(target=main, args=(rank, self.job, theirs), daemon=True)
-            with theirs:
+            with theirs, _ctrl_c_waits():
                 process.start()
             self._processes.append(process)
 

@@ -6,7 +6,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import signal
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
@@ -75,8 +74,7 @@ Answer = Tally | Audited | Failure
 
 
 def main(rank: int, job: Job, pipe: Connection[Any, Any]) -> None:
-    """The process. Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The process. Ctrl-C is the parent's to handle, and blocked here."""
     with Ledger(job.folder / "ledger", rank, job.bound) as ledger, contextlib.suppress(OSError):
         asyncio.run(Worker(rank, job, pipe, ledger).serve())
 
