@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, Self, TypeVar
@@ -58,6 +59,7 @@ class Fleet:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
+        resource_tracker.ensure_running()  # which lets SIGINT through when it is started
         for rank in range(self.job.workers):
             ours, theirs = context.Pipe()
             self._pipes.append(ours)
