@@ -15,13 +15,16 @@ _HEAD = """\
 Written by `make bench`; change `benchmarks/`, not this page.
 
 Every figure stands beside a peer's, measured in turn in the same run: only such ratios count. A \
-target is a wish that is shown to be met or missed; no test asserts one.
+target is a wish that is shown to be met or missed; no test asserts one. Hit ratios have a \
+[page of their own](hit-ratios.md), and [growth](scale.md), too.
 
 ```sh
 make bench                 # everything, under 10 minutes, and this page
 make bench ONLY=l1-get     # one row; ONLY="l1 l2" is every row whose name begins so
 make bench TRACE=file.xz   # the network row replays this trace
 make bench-traces TRACE=file.xz   # hit ratios
+make bench-scale           # how cost grows
+make bench-leaks           # ten minutes in which everything changes, and nothing may grow
 ```
 """
 
