@@ -194,7 +194,8 @@ def test_any_damage_is_a_miss(name: str, data: st.DataObject):
         store = sealing(codec)
         (parsed,) = run_ready(store.parse(["user:1"], [damaged]))
         if name == "first: counter" and parsed is not None:
-            assert damaged[: -len(parsed.payload)] == GOLDEN[name][: -len(parsed.payload)]
+            sealed = len(damaged) - len(parsed.payload)
+            assert damaged[:sealed] == GOLDEN[name][:sealed]
             continue
         assert parsed is None
         envelope.parse_head(damaged)
