@@ -304,7 +304,7 @@ async def test_a_mark_makes_a_set_a_fill(make: Build) -> None:
 
 
 async def test_round_trips_do_not_depend_on_the_number_of_keys(make: Build) -> None:
-    cache, line = make()
+    cache, line = make(staleness_bound=60)
     await cache.set("warm", "declares its lifetime once", ttl=60)
     counts = [await _round_trips(cache, line, size) for size in (1, 200)]
     assert counts[0] == counts[1] == [1, 1, 1, 1, 1]

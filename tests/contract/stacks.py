@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 from typing import Any, Protocol
 from unittest import mock
@@ -102,6 +102,23 @@ class Kit(contract.Kit):
                 await client.aclose()
             else:
                 client.close()
+
+    def calls(self, *commands: str) -> int:
+        """How often the server has run these commands."""
+        stats: Any = self.client.info("commandstats")
+        return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in commands)
+
+    async def fewest(self, command: str, act: Callable[[], Awaitable[object]]) -> int:
+        """How often the server runs a command for an act.
+
+        The least of five: what a clock asks in the background now and then is not the act's.
+        """
+        counts: list[int] = []
+        for _ in range(5):
+            before = self.calls(command)
+            await act()
+            counts.append(self.calls(command) - before)
+        return min(counts)
 
     def _sweep(self) -> None:
         """Leave nothing on the server, where every scan would have to pass it."""

@@ -48,10 +48,11 @@ class Forwarder:
 
     def cut(self) -> None:
         """Close all connections."""
-        for end in list(self._open):
+        ends = list(self._open)
+        self._open.difference_update(ends)  # only these: others may come back while this runs
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
         self._passing.set()
 
     def _accept(self) -> None:
