@@ -201,19 +201,21 @@ class StoredEntry(Entry):
         no_expiry: bool = False,
         counter: bool = False,
     ) -> None:
-        super().__init__(
-            key,
-            value,
-            asof=asof,
-            epoch=epoch,
-            tags=tags,
-            fresh_until=fresh_until,
-            dead_at=dead_at,
-            rare=rare,
-            seen=seen,
-            type_id=type_id,
-            weight=weight,
-        )
+        # Written out like that of an entry: one is made for each that is read of a shared store.
+        self.key = key
+        self.value = value
+        self.tags = tags
+        self.asof = asof
+        self.epoch = epoch
+        self.seen = seen
+        self.generation = -1
+        self.check_at = self.fresh_until = fresh_until
+        self.dead_at = dead_at
+        self.rare = rare
+        self.type_id = type_id
+        self.weight = weight
+        self.visits = 0
+        self.place = None
         self.created = created
         self.no_expiry = no_expiry
         self.counter = counter

@@ -18,9 +18,10 @@ version, a wrong check or any other damage makes `parse` return None: a miss.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import struct
-import zlib
 from typing import Final, NamedTuple
+from zlib import crc32
 
 MAGIC: Final = b"AC"
 VERSION: Final = 1
@@ -32,6 +33,8 @@ _STAMP: Final = struct.Struct(">QQI")
 _LENGTH: Final = struct.Struct(">H")
 _PRIME: Final = 4_294_967_291
 _CHECKSUM_AT: Final = HEADER_SIZE - 4
+_SMALL: Final = 256
+"""Bytes of tags up to which they are remembered: entries of a kind share them."""
 
 
 class Flag:
@@ -54,6 +57,7 @@ class Flag:
 PROTECTED: Final = Flag.ENCRYPTED | Flag.SIGNED
 PACKED: Final = Flag.COMPRESSED | PROTECTED
 _SIMPLE: Final = Flag.TOMBSTONE | Flag.COUNTER | Flag.NO_EXPIRY | Flag.SLIDING | Flag.SWAPPED
+_COUNTER: Final = Flag.COUNTER
 _SEAL_SIZES: Final = {0: 0, Flag.ENCRYPTED: 28, Flag.SIGNED: 32}
 
 
@@ -114,7 +118,11 @@ class Envelope:
 
 def pack_stamp(asof: int, epoch: int) -> bytes:
     """The 20 bytes at offset 4."""
-    return _STAMP.pack(asof, epoch, (asof % _PRIME + 7 * (epoch % _PRIME)) % _PRIME)
+    return _STAMP.pack(asof, epoch, _check(asof, epoch))
+
+
+def _check(asof: int, epoch: int) -> int:
+    return (asof + 7 * epoch) % _PRIME
 
 
 def read_stamp(raw: bytes) -> tuple[int, int] | None:
@@ -163,9 +171,11 @@ def build(key: str, envelope: Envelope) -> bytes:
 def close(key: str, envelope: Envelope) -> Closed:
     """An envelope that belongs to `key`, to be stamped; its payload is not copied."""
     start, body, named = _facts(envelope)
-    covered = (body, named, envelope.seal, b"" if envelope.counter else envelope.payload)
-    checksum = _checksum(key, envelope.flags, *covered).to_bytes(4, "big")
-    return Closed(start, b"".join((body, checksum, named, envelope.seal)), envelope.payload)
+    crc = crc32(key.encode(), envelope.flags)
+    for part in (body, named, envelope.seal, b"" if envelope.counter else envelope.payload):
+        crc = crc32(part, crc)
+    rest = b"".join((body, crc.to_bytes(4, "big"), named, envelope.seal))
+    return Closed(start, rest, envelope.payload)
 
 
 def facts(envelope: Envelope) -> bytes:
@@ -204,27 +214,30 @@ def parse(key: str, raw: bytes) -> Envelope | None:
     """The envelope in `raw`, if it is one of this version, intact, and belongs to `key`."""
     if len(raw) < HEADER_SIZE:
         return None
-    (magic, version, flags, asof, epoch, _, created, fresh_until, dead_at, cost, codec, compression,
-     key_id, type_id, tags_size, etag_size, spare, checksum) = HEADER.unpack_from(raw)  # fmt: skip
-    seal_size = _seal_size(flags, compression, key_id)
-    seal_at = HEADER_SIZE + tags_size + etag_size
-    payload_at = seal_at + seal_size
-    unknown = version != VERSION or seal_size < 0 or spare
-    if magic != MAGIC or unknown or payload_at > len(raw):
+    (magic, version, flags, asof, epoch, check, created, fresh_until, dead_at, cost, codec,
+     compression, key_id, type_id, tags_size, etag_size, spare,
+     checksum) = HEADER.unpack_from(raw)  # fmt: skip
+    if magic != MAGIC or version != VERSION or spare or check != _check(asof, epoch):
         return None
-    if raw[STAMP_AT:BODY_AT] != pack_stamp(asof, epoch):
+    seal_size = _seal_size(flags, compression, key_id) if flags or compression or key_id else 0
+    tags_end = HEADER_SIZE + tags_size
+    seal_at = tags_end + etag_size
+    payload_at = seal_at + seal_size
+    if seal_size < 0 or payload_at > len(raw):
         return None
     whole = memoryview(raw)
-    named, seal, payload = raw[HEADER_SIZE:seal_at], raw[seal_at:payload_at], whole[payload_at:]
-    covered = (whole[BODY_AT:_CHECKSUM_AT], named, seal, b"" if flags & Flag.COUNTER else payload)
-    if checksum != _checksum(key, flags, *covered):
+    covered = whole[HEADER_SIZE:payload_at] if flags & _COUNTER else whole[HEADER_SIZE:]
+    crc = crc32(whole[BODY_AT:_CHECKSUM_AT], crc32(key.encode(), flags))
+    if checksum != crc32(covered, crc):
         return None
-    names = _unpack_tags(named[:tags_size])
+    unpack = _known_tags if tags_size <= _SMALL else _unpack_tags
+    names = unpack(raw[HEADER_SIZE:tags_end]) if tags_size else ()
     if names is None:
         return None
-    etag = str(named[tags_size:], "utf-8", "replace") if etag_size else ""
-    return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id,
-                    names, etag, payload, compression, key_id, seal)  # fmt: skip
+    etag = str(raw[tags_end:seal_at], "utf-8", "replace") if etag_size else ""
+    return Envelope(asof, epoch, flags, created, fresh_until, dead_at, cost, codec, type_id, names,
+                    etag, whole[payload_at:], compression, key_id,
+                    raw[seal_at:payload_at])  # fmt: skip
 
 
 def _seal_size(flags: int, compression: int, key_id: int) -> int:
@@ -262,13 +275,6 @@ def parse_head(raw: bytes) -> Envelope | None:
                     compression=compression, key_id=key_id)  # fmt: skip
 
 
-def _checksum(key: str, flags: int, *parts: bytes | memoryview) -> int:
-    crc = zlib.crc32(key.encode(), flags)
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return crc
-
-
 def pack_tags(tags: tuple[str, ...]) -> bytes:
     """The tags as they stand in an envelope."""
     if not tags:
@@ -282,13 +288,15 @@ def pack_tags(tags: tuple[str, ...]) -> bytes:
 
 def _unpack_tags(raw: bytes) -> tuple[str, ...] | None:
     names = []
-    at = 0
+    at, end = 0, len(raw)
     try:
-        while at < len(raw):
-            (size,) = _LENGTH.unpack_from(raw, at)
-            at += 2
-            names.append(str(raw[at : at + size], "utf-8"))
-            at += size
-    except (struct.error, UnicodeDecodeError):
+        while at < end:
+            start = at + 2
+            at = start + (raw[at] << 8 | raw[at + 1])
+            names.append(raw[start:at].decode())
+    except (IndexError, UnicodeDecodeError):
         return None
-    return tuple(names) if at == len(raw) else None
+    return tuple(names) if at == end else None
+
+
+_known_tags = functools.lru_cache(maxsize=8192)(_unpack_tags)

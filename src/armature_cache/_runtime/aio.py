@@ -178,7 +178,11 @@ deadline = asyncio.timeout
 """Raises `TimeoutError` inside its block once so many seconds are over."""
 
 
-def extend(limit: asyncio.Timeout, seconds: float) -> None:
+Limit = asyncio.Timeout
+"""A deadline that was set."""
+
+
+def extend(limit: Limit, seconds: float) -> None:
     """Let a deadline be so many seconds from now, unless it is over: the next wait ends then."""
     if not limit.expired():
         limit.reschedule(asyncio.get_running_loop().time() + seconds)

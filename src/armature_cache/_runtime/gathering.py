@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,3 +87,21 @@ class Gatherer(Generic[T, R]):
                     future.set_result(result)
         finally:
             self._done()
+
+
+class LoopGatherer(Generic[T, R]):
+    """A gatherer for each event loop."""
+
+    def __init__(self, do: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
+        self._do = do
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Gatherer[T, R]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def ask(self, request: T) -> Coroutine[Any, Any, R]:
+        """The result of a request, done on the running loop."""
+        loop = asyncio.get_running_loop()
+        gatherer = self._loops.get(loop)
+        if gatherer is None:
+            gatherer = self._loops[loop] = Gatherer(self._do)
+        return gatherer.ask(request)

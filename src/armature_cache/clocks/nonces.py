@@ -261,7 +261,7 @@ class NonceReplica(ServerReplica):
         """Whether this process is invalidating it, or could not get that acknowledged."""
         pending = self._pending
         return bool(pending) and (
-            self._key_bumped(key, 0, pending) or any(mark_of(tag) in pending for tag in tags)
+            self._key_bumped(key, 0) or any(mark_of(tag) in pending for tag in tags)
         )
 
 

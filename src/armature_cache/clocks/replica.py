@@ -169,16 +169,19 @@ class Replica:
         another thread is writing under this key may have arrived already. An entry that was
         `swapped` in is not dead by its key: others bumped that, too, before they came too late.
         """
-        pending: dict[bytes, int] = {} if settled else self._pending
         if epoch != self.epoch and not self.inherits(epoch, asof):
             return Verdict.AHEAD if epoch > self.epoch else Verdict.DEAD
+        keys, score = self.keys, self.tags.get
         if (
             asof < self.floor
-            or self._key_bumped(key, math.inf if swapped else asof, pending)
-            or self._tag_bumped(tags, asof, pending)
+            or (self.own and asof < self.keys_known_above)
+            or (keys and not swapped and keys.get(digest(key), 0) > asof)
         ):
             return Verdict.DEAD
-        if self.own and asof < self.keys_known_above:
+        for tag in tags:
+            if score(digest(tag), 0) > asof:
+                return Verdict.DEAD
+        if self._pending and not settled and self._is_pending(key, tags):
             return Verdict.DEAD
         if tags and asof < self.known_above:
             return Verdict.UNKNOWN
@@ -200,7 +203,7 @@ class Replica:
         return (
             (epoch == self.epoch or self.inherits(epoch, asof))
             and asof >= self.floor
-            and not self._tag_bumped(tags, asof, self._pending)
+            and not self._tag_bumped(tags, asof)
             and not self._softened(tags, asof)
         )
 
@@ -211,7 +214,7 @@ class Replica:
 
     def own_epoch(self, epoch: int, asof: int) -> int:
         """The epoch in which an entry of this stamp lives on."""
-        return self.epoch if self.inherits(epoch, asof) else epoch
+        return self.epoch if epoch != self.epoch and self.inherits(epoch, asof) else epoch
 
     def covers(self, key: str, tags: tuple[str, ...], stamp: Stamp) -> bool:
         """Whether a load of this stamp is new enough for a caller who arrives now."""
@@ -248,9 +251,7 @@ class Replica:
     def copy_valid(self, entry: Entry) -> bool:
         """Whether a copy of an entry is valid now; remembers the generation when it is."""
         generation, last = self.generation, self.last
-        bumped = entry.seen < self.keys_known_above or self._key_bumped(
-            entry.key, entry.asof, self._pending
-        )
+        bumped = entry.seen < self.keys_known_above or self._key_bumped(entry.key, entry.asof)
         return not bumped and self._valid_by_tags(entry, generation, last)
 
     def original_valid(self, entry: Entry) -> bool:
@@ -262,7 +263,7 @@ class Replica:
             entry.epoch != self.epoch
             or entry.asof < self.floor
             or (entry.tags and entry.seen < self.known_above)
-            or self._tag_bumped(entry.tags, entry.asof, self._pending)
+            or self._tag_bumped(entry.tags, entry.asof)
         ):
             return False
         self.soften(entry)
@@ -274,19 +275,24 @@ class Replica:
         """Whether a copy that is not valid now may be found valid by asking: `Clock.confirm`."""
         return False
 
-    def _key_bumped(self, key: str, asof: float, pending: Mapping[bytes, int]) -> bool:
-        keys = self.keys
-        return bool(
-            (keys and keys.get(digest(key), 0) > asof) or (pending and _key_mark(key) in pending)
-        )
+    def _key_bumped(self, key: str, asof: float) -> bool:
+        keys, pending = self.keys, self._pending
+        if keys and keys.get(digest(key), 0) > asof:
+            return True
+        return bool(pending) and _key_mark(key) in pending
 
-    def _tag_bumped(self, tags: tuple[str, ...], asof: int, pending: Mapping[bytes, int]) -> bool:
-        clock = self.tags
+    def _tag_bumped(self, tags: tuple[str, ...], asof: int) -> bool:
+        score, pending = self.tags.get, self._pending
         for tag in tags:
             name = digest(tag)
-            if clock.get(name, 0) > asof or (pending and name in pending):
+            if score(name, 0) > asof or (pending and name in pending):
                 return True
         return False
+
+    def _is_pending(self, key: str, tags: tuple[str, ...]) -> bool:
+        """Whether an invalidation of these is under way, or not acknowledged."""
+        pending = self._pending
+        return _key_mark(key) in pending or any(digest(tag) in pending for tag in tags)
 
     # -- change ------------------------------------------------------------------------------
 

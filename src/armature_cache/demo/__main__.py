@@ -21,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 if it found no stale read."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # shells make background jobs ignore it
     try:
         verdict = _demo(options)
     except KeyboardInterrupt:

@@ -14,10 +14,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from armature_cache import _forking
-from armature_cache._runtime.aio import Loop, LoopEnd, deadline, extend, running_loop
+from armature_cache._runtime.aio import Limit, Loop, LoopEnd, deadline, extend, running_loop
 from armature_cache._runtime.gathering import Gatherer
 from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
+    PACE,
     Answer,
     Command,
     demoted,
@@ -40,7 +41,8 @@ class AsyncPort:
     `make_pool` makes the pool of one event loop; an injected client's pool is the same for all.
     Pipelines of many tasks that wait for the server at the same time are sent as one; with
     `merges` single reads among them become one command, for which their keys need not share a
-    slot.
+    slot. With `keeps` connections are taken from the pool once and kept at hand: a pool that
+    follows a name to other servers wants them back each time.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class AsyncPort:
         time: TimeSource,
         owned: bool = True,
         merges: bool = True,
+        keeps: bool = False,
     ) -> None:
         self.backend = backend
+        self._keeps = keeps
         self._merges = merges
         self._make_pool = make_pool
         self._connect_timeout = connect_timeout
@@ -81,7 +85,7 @@ class AsyncPort:
         loop = running_loop()
         line = self._lines.get(loop)
         if line is None:
-            line = self._lines[loop] = _Line(self, self._make_pool())
+            line = self._lines[loop] = _Line(self, self._make_pool(), keeps=self._keeps)
             if self._owned:
                 line.end = LoopEnd(partial(self._leave, loop, line.pool))
         return line
@@ -97,7 +101,7 @@ class AsyncPort:
         return await (line.again if retry else line.once).ask(commands)
 
     async def exchange(
-        self, pool: Any, pipelines: Sequence[Sequence[Command]], *, retry: bool
+        self, line: _Line, pipelines: Sequence[Sequence[Command]], *, retry: bool
     ) -> list[Answer]:
         """Send several pipelines as one, and give each its own answer."""
         merged = self._merges and len(pipelines) > 1 and all(map(_is_read, pipelines))
@@ -108,14 +112,14 @@ class AsyncPort:
         )
         try:
             try:
-                answer = await self._exchange(pool, commands)
+                answer = await self._exchange(line, commands, proven=not retry)
             except RedisConnectionError as error:
                 if not retry or not _lost(error):
                     raise
-                answer = await self._exchange(pool, commands)
+                answer = await self._exchange(line, commands, proven=True)
             if demoted(answer.replies):
-                await self._hang_up(pool)
-                answer = await self._exchange(pool, commands) if retry else answer
+                await self._hang_up(line)
+                answer = await self._exchange(line, commands, proven=True) if retry else answer
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
         if len(pipelines) == 1:
@@ -126,52 +130,65 @@ class AsyncPort:
             for pipeline in pipelines
         ]
 
-    async def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
-        async with deadline(self._connect_timeout) as limit:
-            connection = await pool.get_connection()
-            extend(limit, self._operation_timeout)
+    async def _exchange(self, line: _Line, commands: Sequence[Command], *, proven: bool) -> Answer:
+        connection = None if proven else line.at_hand()
+        async with deadline(
+            self._connect_timeout if connection is None else self._operation_timeout
+        ) as limit:
+            if connection is None:
+                connection = await line.connection()
+                extend(limit, self._operation_timeout)
             try:
-                return await self._converse(connection, commands)
+                return await self._converse(connection, commands, limit)
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
             finally:
-                await pool.release(connection)
+                await line.give_back(connection)
 
-    async def _hang_up(self, pool: Any) -> None:
+    async def _hang_up(self, line: _Line) -> None:
         """Connect anew from now on: the address may lead to another server."""
         if self._owned:
-            await pool.disconnect(inuse_connections=False)
+            await line.hang_up()
 
-    async def _converse(self, connection: Any, commands: Sequence[Command]) -> Answer:
-        run_id = await self._run_id(connection)
+    async def _converse(self, connection: Any, commands: Sequence[Command], limit: Limit) -> Answer:
+        run_id = await self._run_id(connection, limit)
         commands = placed(commands, run_id)
         sent_at = self._time()
-        replies = await self._talk(connection, commands)
-        missing = lacking(commands, replies)
-        if missing:
-            again = await self._talk(connection, [whole(commands[at]) for at in missing])
-            for at, reply in zip(missing, again, strict=True):
-                replies[at] = reply
-        if demoted(replies):
-            await connection.disconnect(nowait=True)
+        replies, refused = await self._talk(connection, commands, limit)
+        if refused:
+            missing = lacking(commands, replies)
+            if missing:
+                scripts = [whole(commands[at]) for at in missing]
+                again, _ = await self._talk(connection, scripts, limit)
+                for at, reply in zip(missing, again, strict=True):
+                    replies[at] = reply
+            if demoted(replies):
+                await connection.disconnect(nowait=True)
         return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
 
-    async def _talk(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+    async def _talk(
+        self, connection: Any, commands: Sequence[Command], limit: Limit
+    ) -> tuple[list[Any], bool]:
+        """The replies, and whether there are errors among them."""
         packed = connection.pack_commands(commands)
         await connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
+        refused = False
         for _ in commands:
             try:
                 replies.append(await connection.read_response(disable_decoding=True))
             except ResponseError as error:
                 replies.append(error)
-        return replies
+                refused = True
+            if not len(replies) % PACE:
+                extend(limit, self._operation_timeout)
+        return replies, refused
 
-    async def _run_id(self, connection: Any) -> str:
+    async def _run_id(self, connection: Any, limit: Limit) -> str:
         known: str | None = getattr(connection, _RUN_ID, None)
         if known is None:
-            (info,) = await self._talk(connection, [("INFO", "server")])
+            (info,), _ = await self._talk(connection, [("INFO", "server")], limit)
             if isinstance(info, Exception):
                 raise info
             known = run_id_of(info)
@@ -194,21 +211,61 @@ class AsyncPort:
 
 
 class _Line:
-    """The pool of one event loop, and the pipelines that wait for a connection of it."""
+    """The pool of one event loop, and the pipelines that wait for a connection of it.
 
-    def __init__(self, port: AsyncPort, pool: redis_aio.ConnectionPool) -> None:
+    With `keeps` a connection that was used stays out of the pool until somebody waits for one: to
+    take it from there costs a fifth of a read. Whether it lives shows when it is used.
+    """
+
+    def __init__(self, port: AsyncPort, pool: Any, *, keeps: bool) -> None:
         self.pool = pool
+        self._keeps = keeps
+        self._kept: list[Any] = []
+        self._wanted = 0
         self.end: LoopEnd | None = None
         self.again = self._gatherer(port, retry=True)
         self.once = self._gatherer(port, retry=False)
 
     def _gatherer(self, port: AsyncPort, *, retry: bool) -> Gatherer[Sequence[Command], Answer]:
-        pool, exchange = self.pool, port.exchange
-
         def do(pipelines: Sequence[Sequence[Command]]) -> Awaitable[Sequence[Answer]]:
-            return exchange(pool, pipelines, retry=retry)
+            return port.exchange(self, pipelines, retry=retry)
 
         return Gatherer(do)
+
+    def at_hand(self) -> Any:
+        """A connection that was used before, if there is one; it may be broken by now."""
+        return self._kept.pop() if self._kept else None
+
+    async def connection(self) -> Any:
+        """A connection that was found to work."""
+        if self._kept:
+            connection = self._kept.pop()
+            try:
+                await self.pool.ensure_connection(connection)
+            except BaseException:
+                await self.pool.release(connection)
+                raise
+            return connection
+        self._wanted += 1
+        try:
+            return await self.pool.get_connection()
+        finally:
+            self._wanted -= 1
+
+    async def give_back(self, connection: Any) -> None:
+        """End the use of a connection."""
+        if self._keeps and not self._wanted and connection.is_connected:
+            self._kept.append(connection)
+        else:
+            await self.pool.release(connection)
+
+    async def hang_up(self) -> None:
+        """Close what is not in use."""
+        kept, self._kept = self._kept, []
+        for connection in kept:
+            await connection.disconnect(nowait=True)
+            await self.pool.release(connection)
+        await self.pool.disconnect(inuse_connections=False)
 
 
 def _is_read(pipeline: Sequence[Command]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from armature_cache import _forking
 from armature_cache.errors import ClosedError
 from armature_cache.redisio.port import (
+    PACE,
     Answer,
     Command,
     demoted,
@@ -30,7 +32,7 @@ _RUN_ID = "_armature_run_id"
 
 
 class BlockingPort:
-    """Sends pipelines with redis-py's blocking connections."""
+    """Sends pipelines with redis-py's blocking connections; `keeps` as in `AsyncPort`."""
 
     def __init__(
         self,
@@ -40,13 +42,15 @@ class BlockingPort:
         operation_timeout: float,
         time: TimeSource,
         owned: bool = True,
+        keeps: bool = False,
     ) -> None:
         self.backend = backend
+        self._keeps = keeps
         self._make_pool = make_pool
         self._operation_timeout = operation_timeout
         self._time = time
         self._owned = owned
-        self._made: redis.ConnectionPool | None = None
+        self._made: _Line | None = None
         self.closed = False
         _forking.register(self)
 
@@ -61,62 +65,68 @@ class BlockingPort:
 
     def pool(self) -> redis.ConnectionPool:
         """The pool of this process; a forked child gets one of its own."""
+        return self._line().pool
+
+    def _line(self) -> _Line:
+        line = self._made
         if self.closed:
             raise ClosedError(f"the cache over {self.backend} was closed")
-        if self._made is None:
-            self._made = self._make_pool()
-        return self._made
+        if line is None:
+            line = self._made = _Line(self._make_pool(), keeps=self._keeps)
+        return line
 
     async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
         return self.send_now(commands, retry=retry)
 
     def send_now(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
         """`send`, without a coroutine."""
-        pool = self.pool()
+        line = self._line()
         try:
             try:
-                answer = self._exchange(pool, commands)
+                answer = self._exchange(line, commands, proven=not retry)
             except RedisConnectionError as error:
                 if not retry or type(error) is not RedisConnectionError:
                     raise
-                answer = self._exchange(pool, commands)
+                answer = self._exchange(line, commands, proven=True)
             if demoted(answer.replies):
-                self._hang_up(pool)
-                answer = self._exchange(pool, commands) if retry else answer
+                self._hang_up(line)
+                answer = self._exchange(line, commands, proven=True) if retry else answer
         except (RedisError, OSError) as error:
             raise translate(error, self.backend) from error
         return answer
 
-    def _hang_up(self, pool: redis.ConnectionPool) -> None:
+    def _hang_up(self, line: _Line) -> None:
         """Connect anew from now on: the address may lead to another server."""
         if self._owned:
-            pool.disconnect(inuse_connections=False)
+            line.hang_up()
 
-    def _exchange(self, pool: Any, commands: Sequence[Command]) -> Answer:
-        connection = pool.get_connection()
+    def _exchange(self, line: _Line, commands: Sequence[Command], *, proven: bool) -> Answer:
+        connection = (None if proven else line.at_hand()) or line.connection()
+        intact = False
         try:
             deadline = self._time() + self._operation_timeout
             run_id = self._run_id(connection, deadline)
             commands = placed(commands, run_id)
             sent_at = self._time()
-            replies = self._talk(connection, commands, deadline)
-            missing = lacking(commands, replies)
+            replies, refused = self._talk(connection, commands, deadline)
+            missing = lacking(commands, replies) if refused else ()
             if missing:
                 again = [whole(commands[at]) for at in missing]
-                for at, reply in zip(missing, self._talk(connection, again, deadline), strict=True):
+                found, _ = self._talk(connection, again, deadline)
+                for at, reply in zip(missing, found, strict=True):
                     replies[at] = reply
-            if demoted(replies):
-                connection.disconnect()
+            intact = not (refused and demoted(replies))
             return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
-        except BaseException:
-            connection.disconnect()
-            raise
         finally:
-            pool.release(connection)
+            line.give_back(connection, intact=intact)
 
-    def _talk(self, connection: Any, commands: Sequence[Command], deadline: float) -> list[Any]:
+    def _talk(
+        self, connection: Any, commands: Sequence[Command], deadline: float
+    ) -> tuple[list[Any], bool]:
+        """The replies, and whether there are errors among them."""
         connection.send_packed_command(connection.pack_commands(commands), check_health=False)
         replies: list[Any] = []
+        refused = False
         for _ in commands:
             if self._time() >= deadline:
                 raise RedisTimeoutError("the operation's time is over")
@@ -124,12 +134,15 @@ class BlockingPort:
                 replies.append(connection.read_response(disable_decoding=True))
             except ResponseError as error:
                 replies.append(error)
-        return replies
+                refused = True
+            if not len(replies) % PACE:
+                deadline = self._time() + self._operation_timeout
+        return replies, refused
 
     def _run_id(self, connection: Any, deadline: float) -> str:
         known: str | None = getattr(connection, _RUN_ID, None)
         if known is None:
-            (info,) = self._talk(connection, [("INFO", "server")], deadline)
+            (info,), _ = self._talk(connection, [("INFO", "server")], deadline)
             if isinstance(info, Exception):
                 raise info
             known = run_id_of(info)
@@ -155,4 +168,53 @@ class BlockingPort:
         self.closed = True
         made, self._made = self._made, None
         if made is not None and self._owned:
-            made.disconnect()
+            made.pool.disconnect()
+
+
+class _Line:
+    """The pool of one process, and connections of it at hand, as those of an event loop are."""
+
+    def __init__(self, pool: redis.ConnectionPool, *, keeps: bool) -> None:
+        self.pool = pool
+        self._keeps = keeps
+        self._lock = threading.Lock()
+        self._kept: list[Any] = []
+        self._wanted = 0
+
+    def at_hand(self) -> Any:
+        """A connection that was used before, if there is one; it may be broken by now."""
+        with self._lock:
+            return self._kept.pop() if self._kept else None
+
+    def connection(self) -> Any:
+        """A connection that was found to work."""
+        with self._lock:
+            self._wanted += 1
+        try:
+            self._let_go()
+            return self.pool.get_connection()
+        finally:
+            with self._lock:
+                self._wanted -= 1
+
+    def give_back(self, connection: Any, *, intact: bool) -> None:
+        """End the use of a connection."""
+        if intact and self._keeps:
+            with self._lock:
+                if not self._wanted:
+                    self._kept.append(connection)
+                    return
+        if not intact:
+            connection.disconnect()
+        self.pool.release(connection)
+
+    def hang_up(self) -> None:
+        """Close what is not in use."""
+        self._let_go()
+        self.pool.disconnect(inuse_connections=False)
+
+    def _let_go(self) -> None:
+        with self._lock:
+            kept, self._kept = self._kept, []
+        for connection in kept:
+            self.pool.release(connection)

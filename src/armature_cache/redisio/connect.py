@@ -93,6 +93,7 @@ def _async_port(config: CacheConfig, time: TimeSource, node: Node | None) -> Asy
         operation_timeout=config.operation_timeout,
         time=time,
         merges=node is None,
+        keeps=address.topology != "sentinel",
     )
 
 
@@ -128,6 +129,7 @@ def _blocking_port(config: CacheConfig, time: TimeSource, node: Node | None) -> 
         backend=address.shown,
         operation_timeout=config.operation_timeout,
         time=time,
+        keeps=address.topology != "sentinel",
     )
 
 

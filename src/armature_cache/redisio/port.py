@@ -64,6 +64,10 @@ def whole(command: Command) -> Command:
     return ("EVAL", _SCRIPTS[str(command[1])], *command[2:])
 
 
+PACE: Final = 100
+"""Replies of a pipeline for which a server has the time of one operation."""
+
+
 class Answer(NamedTuple):
     """The replies to one pipeline, and where and when they come from.
 

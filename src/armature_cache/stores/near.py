@@ -23,13 +23,17 @@ class Near:
         self.cache = cache if config.enable_l1 else None
         self._config = config
 
-    def residents(self, keys: Iterable[str], fits: Fits) -> dict[str, Entry]:
-        """What may answer for these keys, trusted or not."""
+    def confirmed(self, keys: Iterable[str], fits: Fits) -> dict[str, Entry]:
+        """What answers for these keys, now that the shared store's clock was asked; counts hits."""
         cache = self.cache
         if cache is None:
             return {}
-        found = ((key, cache.resident(key)) for key in keys)
-        return {key: entry for key, entry in found if entry is not None and fits(entry)}
+        residents = ((key, cache.resident(key)) for key in keys)
+        found = {key: entry for key, entry in residents if entry is not None and fits(entry)}
+        for entry in found.values():
+            entry.visits += 1
+        cache.counters.hits += len(found)
+        return found
 
     def held(self, keys: Iterable[str], fits: Fits) -> list[Entry]:
         """What may answer for these keys, if the shared store's clock says so."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
+from armature_cache._runtime.gathering import LoopGatherer
 from armature_cache._time import TimeSource, boottime
 from armature_cache.clocks import advisor
 from armature_cache.clocks.hints import HintEar
@@ -114,6 +115,7 @@ class RedisCache(RedisEntries):
         self._names = Names.of(self.config)
         self._port = port
         self._run_on(runtime)
+        self._together = LoopGatherer(self._judged_together)
         self.clock = RedisClock(
             self._replica,
             port,

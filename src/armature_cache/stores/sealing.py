@@ -6,7 +6,7 @@ and gives back payloads of those that it accepts; large ones off the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import envelope
@@ -48,7 +48,8 @@ class Sealing:
     """How one store closes and opens envelopes: by its own settings, whatever stored bytes say.
 
     `limit` bounds payloads, in bytes, before they are compressed and after. `namespace` and key
-    are what protection binds an entry to.
+    are what protection binds an entry to. `is_plain` says that payloads are stored and read as the
+    codec made them.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Sealing:
         self._runtime = runtime
         self._verifies = seal.protection is not None and getattr(self.codec, "verified_only", False)
         self._flag = 0 if seal.protection is None else _FLAGS[type(seal.protection)]
-        self._plain = seal.protection is None and not seal.readers
+        self.is_plain = seal.protection is None and not seal.readers
 
     @property
     def protected(self) -> bool:
@@ -73,10 +74,10 @@ class Sealing:
 
         A tombstone has nothing to protect.
         """
-        if parsed.tombstone:
+        if self.is_plain and not parsed.flags & envelope.PACKED:
             return True
-        if self._plain:
-            return not parsed.flags & envelope.PACKED
+        if parsed.tombstone or self.is_plain:
+            return parsed.tombstone
         seal = self._seal
         if parsed.flags & envelope.PROTECTED != self._flag:
             return False
@@ -88,16 +89,17 @@ class Sealing:
         self, keys: Sequence[str], raws: Sequence[bytes | None]
     ) -> list[Envelope | None]:
         """The envelopes in what was read of these keys; None for what is none, or not accepted."""
+        size = sum(map(len, filter(None, raws)))
+        if size >= HUGE:
+            return await self._runtime.offload(lambda: self._parsed(keys, raws))
+        return self._parsed(keys, raws)
 
-        def work() -> list[Envelope | None]:
-            found = [
-                None if raw is None else envelope.parse(key, raw)
-                for key, raw in zip(keys, raws, strict=True)
-            ]
-            return [one if one is not None and self.accepts(one) else None for one in found]
-
-        size = sum(len(raw) for raw in raws if raw is not None)
-        return await self._runtime.offload(work) if size >= HUGE else work()
+    def _parsed(self, keys: Sequence[str], raws: Sequence[bytes | None]) -> list[Envelope | None]:
+        found: list[Envelope | None] = []
+        for key, raw in zip(keys, raws, strict=True):
+            parsed = None if raw is None else envelope.parse(key, raw)
+            found.append(parsed if parsed is not None and self.accepts(parsed) else None)
+        return found
 
     # -- closing -----------------------------------------------------------------------------
 
@@ -112,10 +114,10 @@ class Sealing:
 
     @property
     def _much(self) -> int:
-        return HUGE if self._plain else LARGE
+        return HUGE if self.is_plain else LARGE
 
     def _closed(self, key: str, sealed: Envelope, comparable: bool) -> Closed:  # noqa: FBT001
-        if not (self._plain or sealed.counter):
+        if not (self.is_plain or sealed.counter):
             self._compress(sealed)
             self._protect(key, sealed, comparable=comparable)
         return envelope.close(key, sealed)
@@ -144,13 +146,18 @@ class Sealing:
 
     # -- opening -----------------------------------------------------------------------------
 
+    def plain(self, envelopes: Iterable[Envelope]) -> list[Payload | None]:
+        """What `open` gives where nothing is packed."""
+        limit = self._limit
+        return [each.payload if len(each.payload) <= limit else None for each in envelopes]
+
     async def open(self, items: Sequence[Addressed]) -> list[Payload | None]:
         """The payloads, as the codec made them; None for what is not what it claims to be.
 
         The envelopes are accepted ones.
         """
-        if self._plain:
-            return [self._bounded(item.envelope.payload) for item in items]
+        if self.is_plain:
+            return self.plain([item.envelope for item in items])
         offload = self._runtime.offload
         if sum(len(item.envelope.payload) for item in items) >= LARGE:
             return await offload(lambda: list(map(self._expanded, items, map(self._bare, items))))

@@ -11,7 +11,7 @@ from armature_cache.clocks.digest import digest
 from armature_cache.clocks.replica import Verdict
 from armature_cache.codecs.counter import COUNTER_CODE
 from armature_cache.entry import Entry, StoredEntry, rare_of
-from armature_cache.envelope import Envelope
+from armature_cache.envelope import Envelope, Flag
 from armature_cache.stores.shared_entries import PAGE, Judged, SharedEntries
 
 _LEAST_LEFT: Final = 0.001
@@ -31,10 +31,11 @@ class SequencedEntries(SharedEntries):
             if parsed is None:
                 if raw is not None:
                     self._cannot_read(raw)
-            elif not parsed.tombstone:
+            elif not parsed.flags & Flag.TOMBSTONE:
                 sealed.append((key, parsed))
         judged = await self._sift(sealed, settled=settled)
-        return [(self._entry(key, parsed, seen), parsed) for key, parsed in judged]
+        now = self.time()
+        return [(self._entry(key, parsed, seen, now), parsed) for key, parsed in judged]
 
     async def _sift(
         self, sealed: list[tuple[str, Envelope]], *, settled: bool = False
@@ -68,7 +69,12 @@ class SequencedEntries(SharedEntries):
         judge = self._replica.judge
         return [
             judge(
-                key, parsed.epoch, parsed.asof, parsed.tags, settled=settled, swapped=parsed.swapped
+                key,
+                parsed.epoch,
+                parsed.asof,
+                parsed.tags,
+                settled=settled,
+                swapped=bool(parsed.flags & Flag.SWAPPED),
             )
             for key, parsed in sealed
         ]
@@ -79,21 +85,23 @@ class SequencedEntries(SharedEntries):
             scores.get(digest(tag), 0) <= parsed.asof for tag in parsed.tags
         )
 
-    def _entry(self, key: str, parsed: Envelope, seen: int) -> StoredEntry:
-        ahead = self._replica.server_ahead
-        window = (parsed.dead_at - parsed.created) / 1000 if parsed.sliding else 0.0
+    def _entry(self, key: str, parsed: Envelope, seen: int, now: float) -> StoredEntry:
+        replica, flags = self._replica, parsed.flags
+        ahead = replica.server_ahead
+        window = 0.0
         fresh_until = (parsed.fresh_until - ahead) / 1000
         dead_at = (parsed.dead_at - ahead) / 1000
-        if window:
-            fresh_until = dead_at = self.time() + window
+        if flags & Flag.SLIDING:
+            window = (parsed.dead_at - parsed.created) / 1000
+            fresh_until = dead_at = now + window
         elif parsed.fresh_until == parsed.dead_at:
             # The server ends it, and has not yet; its clock may seem to be behind.
-            fresh_until = dead_at = max(dead_at, self.time() + _LEAST_LEFT)
+            fresh_until = dead_at = max(dead_at, now + _LEAST_LEFT)
         entry = StoredEntry(
             key,
             None,
             asof=parsed.asof,
-            epoch=self._replica.own_epoch(parsed.epoch, parsed.asof),
+            epoch=replica.own_epoch(parsed.epoch, parsed.asof),
             tags=parsed.tags,
             created=(parsed.created - ahead) / 1000,
             fresh_until=fresh_until,
@@ -101,16 +109,17 @@ class SequencedEntries(SharedEntries):
             rare=rare_of(parsed.cost / 1_000_000, window, parsed.etag),
             seen=seen,
             type_id=parsed.type_id,
-            no_expiry=parsed.no_expiry,
+            no_expiry=bool(flags & Flag.NO_EXPIRY),
             counter=parsed.codec == COUNTER_CODE,
         )
-        self._replica.soften(entry)
+        replica.soften(entry)
         return entry
 
     # -- headers -----------------------------------------------------------------------------
 
     async def _probe(self, keys: Sequence[str]) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
+        now = self.time()
         for at in range(0, len(keys), PAGE):
             page = keys[at : at + PAGE]
             sealed = [
@@ -119,8 +128,8 @@ class SequencedEntries(SharedEntries):
                 if head is not None and not head.tombstone and self._sealing.accepts(head)
             ]
             for key, head in await self._sift(sealed):
-                entry = self._entry(key, head, 0)
-                if self.time() < entry.fresh_until:
+                entry = self._entry(key, head, 0, now)
+                if now < entry.fresh_until:
                     found[key] = entry
         await self._date_sliding([entry for entry in found.values() if entry.more.window])
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from armature_cache.clocks.digest import hardly
 from armature_cache.codecs.counter import COUNTER_CODE, decode_counter
 from armature_cache.entry import Entry, StoredEntry
-from armature_cache.envelope import Envelope
+from armature_cache.envelope import Envelope, Flag
 from armature_cache.errors import (
     BackendError,
     CounterError,
@@ -69,13 +69,19 @@ class SharedEntries(CacheStore):
         judged = await self._judged(keys, strong=strong)
         now = self.time()
         opened = await self._opened([each for each in judged if stale or now < each[0].fresh_until])
-        found: dict[str, Entry] = {
-            each[0].key: each[0] for each in opened if self._decode(*each, want)
-        }
-        fresh = [entry for entry in found.values() if now < entry.fresh_until]
-        await self._writes.touch([entry for entry in fresh if entry.more.window])
-        self.counters.hits += len(fresh)
-        self.counters.misses += len(keys) - len(fresh)
+        found: dict[str, Entry] = {}
+        fresh, sliding = 0, list[Entry]()
+        for entry, parsed, payload in opened:
+            if self._decode(entry, parsed, payload, want):
+                found[entry.key] = entry
+                if now < entry.fresh_until:
+                    fresh += 1
+                    if parsed.flags & Flag.SLIDING and entry.more.window:
+                        sliding.append(entry)
+        if sliding:
+            await self._writes.touch(sliding)
+        self.counters.hits += fresh
+        self.counters.misses += len(keys) - fresh
         self._tell_hits(found.values(), now, self.kind)
         return found
 
@@ -89,10 +95,16 @@ class SharedEntries(CacheStore):
 
     async def _opened(self, judged: list[Judged]) -> list[Opened]:
         """Entries whose payloads could be opened, with these; the others are counted."""
-        items = [Addressed(entry.key, parsed) for entry, parsed in judged]
+        sealing = self._sealing
+        payloads = (
+            sealing.plain([parsed for _, parsed in judged])
+            if sealing.is_plain
+            else await sealing.open([Addressed(entry.key, parsed) for entry, parsed in judged])
+        )
         opened = []
-        for (entry, parsed), payload in zip(judged, await self._sealing.open(items), strict=True):
-            if payload is None or self._is_revived(parsed):
+        protected = sealing.protected
+        for (entry, parsed), payload in zip(judged, payloads, strict=True):
+            if payload is None or (protected and self._is_revived(parsed)):
                 self.counters.undecodable += 1
             else:
                 entry.weight = len(payload)
@@ -100,9 +112,9 @@ class SharedEntries(CacheStore):
         return opened
 
     def _is_revived(self, parsed: Envelope) -> bool:
-        """Whether the server has an entry that it should have dropped, and that matters here."""
+        """Whether the server has an entry that it should have dropped."""
         ends = parsed.dead_at + _CLOCK_ERROR
-        return self._sealing.protected and not parsed.sliding and ends < self._writes.now()
+        return not parsed.sliding and ends < self._writes.now()
 
     def _decode(self, entry: Entry, parsed: Envelope, payload: Payload, want: object) -> bool:
         """Put the decoded value into the entry; False, and counted, if that cannot be done."""

@@ -82,19 +82,20 @@ class SingleMethods(EntryStore):
             except TypeError:
                 check_key(key)
                 raise
-            if entry is not None and self._suits(entry, type):
+            if entry is not None and (type is None or self._fits(entry, type)):
                 leased = held()
                 if leased and self.path + key in leased:
                     leases.withdraw(self.clock.replica, self.path + key)
                 return entry.value
         strong = self._is_strong(consistency)
         found = await self._fetch((check_key(key),), type, strong=strong)
-        replica = self.clock.replica
         if key in found:
-            leases.withdraw(replica, self.path + key)
+            if held():
+                leases.withdraw(self.clock.replica, self.path + key)
             return found[key].value
         self._tell(Miss(self.path + key))
-        leases.leave(replica, self.path + key, await self._stamp(key), self.time())
+        stamp = await self._stamp(key)
+        leases.leave(self.clock.replica, self.path + key, stamp, self.time())
         return default
 
     async def exists(self, key: str, *, consistency: Consistency | Unset = UNSET) -> bool:

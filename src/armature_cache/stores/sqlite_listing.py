@@ -111,9 +111,10 @@ class SQLiteListing(SharedStore):
             key = name.decode("utf-8", "replace")
             if head is not None and not head.tombstone and self._sealing.accepts(head):
                 sealed.append((key, head))
-        entries = [self._entry(key, head, 0) for key, head in await self._sift(sealed)]
-        fresh_at = self.time()
-        return {entry.key: entry for entry in entries if fresh_at < entry.fresh_until}
+        alive = await self._sift(sealed)
+        seen_at = self.time()
+        entries = [self._entry(key, head, 0, seen_at) for key, head in alive]
+        return {entry.key: entry for entry in entries if seen_at < entry.fresh_until}
 
     async def _live_tags(self) -> list[str]:
         live = list[str]()

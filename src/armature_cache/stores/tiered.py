@@ -18,7 +18,7 @@ from armature_cache.stores.base import CacheStore
 from armature_cache.stores.breaker import Breaker
 from armature_cache.stores.draft import Draft, Prepared
 from armature_cache.stores.memory import InMemoryCache
-from armature_cache.stores.near import Near
+from armature_cache.stores.near import Fits, Near
 from armature_cache.stores.null import NullCache
 from armature_cache.stores.stats import CacheStats, Counters, snapshot
 from armature_cache.stores.tagged import TaggedCache
@@ -82,6 +82,7 @@ class TieredCache(CacheStore):
         self._breaker = Breaker(
             self.time, self.hook, failures=config.breaker_failures, pause=config.breaker_pause
         )
+        self._noted = _Noted(self._breaker)
         if first is not None and first.hook is not self.hook:
             first._listen_to(self.hook)
         self.strong = config.enable_l2 and (config.consistency == "strong" or far.strong)
@@ -119,7 +120,7 @@ class TieredCache(CacheStore):
             await self._source()._ensure(strong=strong)
             return
         self._breaker.check()
-        with self._noted():
+        with self._noted:
             await self.clock.ensure(self.bound, strong=strong)
 
     async def _claim(
@@ -128,7 +129,7 @@ class TieredCache(CacheStore):
         if not self.config.enable_l2:
             return await self._source()._claim(keys, mine, life, instead_of=instead_of)
         self._breaker.check()
-        with self._noted():
+        with self._noted:
             return await self._far._claim(keys, mine, life, instead_of=instead_of)
 
     async def _release(self, keys: Sequence[str], nonce: str) -> None:
@@ -140,7 +141,7 @@ class TieredCache(CacheStore):
         except BackendError:  # nobody waits for this, but others for what is claimed
             self._do_later(lambda: self._far._release(keys, nonce), "a claim was not given up")
         else:
-            with self._noted():
+            with self._noted:
                 await self._far._release(keys, nonce)
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
@@ -162,7 +163,8 @@ class TieredCache(CacheStore):
             return await self._source()._fetch(keys, want, strong=strong, stale=stale)
         try:
             self._breaker.check()
-            return await self._patiently(keys, want, strong=strong, stale=stale)
+            read = self._fetch_trusted if self.config.waits_for_l2 else self._patiently
+            return await read(keys, want, strong=strong, stale=stale)
         except BackendError as error:
             if self.config.on_l2_down == "raise":
                 raise
@@ -172,30 +174,33 @@ class TieredCache(CacheStore):
     async def _fetch_trusted(
         self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
     ) -> dict[str, Entry]:
-        found = await self._fetch_near(keys, want, strong=strong)
-        rest = [key for key in keys if key not in found]
-        if rest:
-            found |= await self._fetch_far(rest, want, strong=strong, stale=stale)
-        return found
-
-    async def _fetch_near(
-        self, keys: Sequence[str], want: object, *, strong: bool
-    ) -> dict[str, Entry]:
-        """What L1 holds of these keys, after a sync: it was not trusted when it was peeked at."""
-        near, cache = self._near, self._near.cache
+        """What the tiers have; what L1 has after a sync: it was not trusted when peeked at."""
 
         def fits(entry: Entry) -> bool:
             return self._suits(entry, want)
 
+        near = self._near
         held = near.held(keys, fits)
-        if cache is None or not held:
-            return {}
-        with self._noted():
+        found = await self._confirmed(held, keys, fits, strong=strong) if held else {}
+        rest = [key for key in keys if key not in found] if found else keys
+        if not rest:
+            return found
+        with self._noted:
+            far = await self._far._fetch(rest, want, strong=strong, stale=stale)
+        if near.cache is not None and self.config.promote_to_l1:
+            for entry in far.values():
+                near.promote(entry)
+        if stale and len(far) < len(rest):
+            far |= near.remnants([key for key in rest if key not in far], fits)
+        return found | far
+
+    async def _confirmed(
+        self, held: Sequence[Entry], keys: Sequence[str], fits: Fits, *, strong: bool
+    ) -> dict[str, Entry]:
+        """What L1 holds and may answer after a sync."""
+        with self._noted:
             await self.clock.confirm(held, self.bound, strong=strong)
-        found = near.residents(keys, fits)
-        for entry in found.values():
-            entry.visits += 1
-        cache.counters.hits += len(found)
+        found = self._near.confirmed(keys, fits)
         self._tell_hits(found.values(), self.time(), "memory")
         return found
 
@@ -204,8 +209,6 @@ class TieredCache(CacheStore):
     ) -> dict[str, Entry]:
         """What the tiers have of these keys; what L1 has instead, once L2 takes too long."""
         config = self.config
-        if config.waits_for_l2:
-            return await self._fetch_trusted(keys, want, strong=strong, stale=stale)
         shared = self.runtime.shared(
             lambda: self._fetch_trusted(keys, want, strong=strong, stale=stale), apart=True
         )
@@ -224,22 +227,6 @@ class TieredCache(CacheStore):
             raise BackendTimeout(
                 f"L2 did not answer within l2_hard_timeout={hard} s; look at its load"
             ) from None
-
-    async def _fetch_far(
-        self, keys: Sequence[str], want: object, *, strong: bool, stale: bool
-    ) -> dict[str, Entry]:
-        with self._noted():
-            found = await self._far._fetch(keys, want, strong=strong, stale=stale)
-        if self.config.promote_to_l1:
-            for entry in found.values():
-                self._near.promote(entry)
-        if stale and len(found) < len(keys):
-            lost = [key for key in keys if key not in found]
-            found |= self._near.remnants(lost, lambda entry: self._suits(entry, want))
-        return found
-
-    def _noted(self) -> _Noted:
-        return _Noted(self._breaker)
 
     def _instead(self, keys: Sequence[str], want: object, *, stale: bool) -> dict[str, Entry]:
         """What L1 may return in place of what L2 is too slow to say."""
@@ -291,7 +278,7 @@ class TieredCache(CacheStore):
         return self._write_later(drafts)
 
     async def _write_now(self, drafts: Sequence[Draft]) -> list[bool]:
-        with self._noted():
+        with self._noted:
             stored = await self._far._write(drafts)
         for draft, kept in zip(drafts, stored, strict=True):
             if kept:
@@ -329,7 +316,7 @@ class TieredCache(CacheStore):
 
         async def done() -> None:
             try:
-                with self._noted():
+                with self._noted:
                     await work()
             except BackendError as error:
                 self._failed(failure, error)
