@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +96,11 @@ class AsyncPort:
         with contextlib.suppress(RedisError, OSError):
             await pool.disconnect()
 
-    async def send(self, commands: Sequence[Command], *, retry: bool = True) -> Answer:
+    def send(
+        self, commands: Sequence[Command], *, retry: bool = True
+    ) -> Coroutine[Any, Any, Answer]:
         line = self._line()
-        return await (line.again if retry else line.once).ask(commands)
+        return (line.again if retry else line.once).ask(commands)
 
     async def exchange(
         self, line: _Line, pipelines: Sequence[Sequence[Command]], *, retry: bool

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from armature_cache.errors import ConfigError
 from armature_cache.stores.base import CacheStore
@@ -68,10 +68,10 @@ class Wrapper(CacheStore):
     def _fits(self, entry: Entry, want: object) -> bool:
         return self.store._fits(entry, want)
 
-    async def _fetch(
+    def _fetch(
         self, keys: Sequence[str], want: object, *, strong: bool, stale: bool = False
-    ) -> dict[str, Entry]:
-        return await self.store._fetch(keys, want, strong=strong, stale=stale)
+    ) -> Coroutine[Any, Any, dict[str, Entry]]:
+        return self.store._fetch(keys, want, strong=strong, stale=stale)
 
     async def _ensure(self, *, strong: bool) -> None:
         await self.store._ensure(strong=strong)
