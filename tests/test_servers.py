@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from armature_cache.testing import RedisServer, ServerError
+from armature_cache.testing import local
 from armature_cache.testing import servers as servers_module
 from armature_cache.testing.ports import free_ports
 
@@ -109,7 +110,7 @@ def test_port_that_another_server_won_is_given_up(
 ):
     first = start_server()
     second_port = next(free_ports())
-    monkeypatch.setattr(servers_module, "free_ports", lambda: iter([first.port, second_port]))
+    monkeypatch.setattr(local, "free_ports", lambda: iter([first.port, second_port]))
     second = start_server()
     assert second.port == second_port
     assert first.running
@@ -121,7 +122,8 @@ def test_bus_port_that_another_server_won_is_given_up(
     first = start_server()
     good = [next(free_ports()) for _ in range(3)]
     ports = iter([good[0], first.port, *good[1:]])
-    monkeypatch.setattr(servers_module, "free_ports", lambda: ports)
+    for module in (local, servers_module):
+        monkeypatch.setattr(module, "free_ports", lambda: ports)
     second = start_server({"cluster-enabled": True})
     assert [second.port, second.bus_port] == good[1:]
 

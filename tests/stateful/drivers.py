@@ -34,7 +34,7 @@ class Driver:
     """
 
     def __init__(self, cache: Any, time: ManualTime, runner: asyncio.Runner | None) -> None:
-        store = cache if runner is not None else cache.sync()
+        store = cache.sync() if runner is None and hasattr(cache, "sync") else cache
         self.time = time
         self.awaited = runner is not None
         self.spaces = [store, store.namespace(NAMES[1])]

@@ -143,7 +143,11 @@ class CacheStore(BulkMethods):
         cache_none: bool = True,
         **policy: Unpack[LoadKeywords],
     ) -> T:
-        """Load and store the value of a key, whatever is cached; options as for `get_or_set`."""
+        """Load and store the value of a key, whatever is cached; options as for `get_or_set`.
+
+        A load is no invalidation: other processes may keep their copies for as long as these live.
+        Where the source has changed, `delete` the key or invalidate its tags.
+        """
         check_loader(loader)
         options = self._load_options(ttl, tags, type, policy, cache_none=cache_none)
         load = Load(self, check_key(key), loader, options, strong=False)
