@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from armature_cache.testing import RedisServer, ServerError
-from armature_cache.testing import local
+from armature_cache.testing import RedisServer, ServerError, local
 from armature_cache.testing import servers as servers_module
 from armature_cache.testing.ports import free_ports
 
