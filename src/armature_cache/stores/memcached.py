@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import copy
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime, walltime
-from armature_cache.clocks.listener import Listener
 from armature_cache.clocks.memcached import MemcachedClock
 from armature_cache.clocks.nonces import NonceReplica, nonce_replica_of
 from armature_cache.clocks.polls import PollingEar
-from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.config import CacheConfig
 from armature_cache.errors import ConfigError
-from armature_cache.events import Hook
-from armature_cache.loading import Flights
 from armature_cache.memcachedio import connect, wire
 from armature_cache.memcachedio.port import checked
 from armature_cache.stores.memcached_claims import Claims
 from armature_cache.stores.memcached_entries import MemcachedEntries
 from armature_cache.stores.memcached_writes import MemcachedWrites
-from armature_cache.stores.sealing import Sealing
-from armature_cache.stores.stats import CacheStats, Counters, snapshot
+from armature_cache.stores.stats import CacheStats, snapshot
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime
@@ -56,32 +50,15 @@ class MemcachedCache(MemcachedEntries):
                 field="config",
             )
         connect.check_kind(config)
-        self.config = config
-        self._given_codec = MessagePackCodec() if codec is None else codec
-        self.time = time
+        self._settle(config, codec, time)
         self._wall = walltime
-        self.bound = config.staleness_bound
-        self.strong = config.consistency == "strong"
-        self.default_ttl = config.default_ttl
-        self.max_ttl = config.max_ttl
-        self.max_load_time = config.max_load_time
-        self.counters = Counters()
-        self.hook = Hook()
         self._names = connect.names_of(config)
         self._replica: NonceReplica = nonce_replica_of(connect.place_of(config))
         self._attach(connect.async_port(config, time), ASYNC)
 
     def _attach(self, port: Port, runtime: Runtime) -> None:
         self._port = port
-        self.runtime = runtime
-        self._flights = Flights(runtime)
-        self._sealing = Sealing(
-            self._given_codec,
-            namespace=self.config.namespace,
-            limit=self.config.max_value_bytes,
-            runtime=runtime,
-        )
-        self.codec = self._sealing.codec
+        self._run_on(runtime)
         self.clock = MemcachedClock(
             self._replica,
             port,
@@ -90,7 +67,7 @@ class MemcachedCache(MemcachedEntries):
             runtime=runtime,
             time=self.time,
             wall=self._wall,
-            listener=self._listen(),
+            listener=self._listener(_ears(self)),
         )
         self._claims = Claims(self.clock, self._names, runtime)
         self._writes = MemcachedWrites(
@@ -103,17 +80,6 @@ class MemcachedCache(MemcachedEntries):
             wall=self._wall,
             claims=self._claims,
         )
-
-    def _listen(self) -> Listener | None:
-        """What renews trust ahead of its end, for all stores over one replica."""
-        if not self.config.hints:
-            return None
-        replica = self._replica
-        known = replica.listener() if replica.listener is not None else None
-        if known is None:
-            known = Listener(_ears(self), self.time)
-            replica.listener = weakref.ref(known)
-        return known
 
     def __repr__(self) -> str:
         return f"<MemcachedCache {self._port.backend} namespace={self.config.namespace!r}>"
@@ -129,15 +95,6 @@ class MemcachedCache(MemcachedEntries):
     async def _ping(self) -> None:
         nodes = range(len(self._port.servers))
         checked(await self._port.send([wire.nothing(node) for node in nodes]), self._port.backend)
-
-    async def _close(self) -> None:
-        if self._port.closed:
-            return
-        try:
-            await self._flush()
-        finally:
-            self.clock.retire()
-            await self._port.aclose()
 
     def _blocking(self) -> Self:
         twin = copy.copy(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import envelope
@@ -19,8 +18,6 @@ from armature_cache.stores.memcached_reading import MemcachedReading
 from armature_cache.stores.shared_entries import Opened, in_range
 
 if TYPE_CHECKING:
-    from armature_cache._runtime.base import Signal
-    from armature_cache.claims import Claim, Holder
     from armature_cache.memcachedio.frame import Frame
     from armature_cache.stores.memcached_bases import Marks
     from armature_cache.stores.memcached_claims import Claims
@@ -48,19 +45,6 @@ class MemcachedEntries(MemcachedReading):
 
     kind = "memcached"
     _claims: Claims
-
-    # -- claims ------------------------------------------------------------------------------
-
-    async def _claim(
-        self, keys: Sequence[str], mine: Holder, life: float, *, instead_of: str = ""
-    ) -> list[Claim]:
-        return await self._claims.take(keys, mine, life, instead_of=instead_of)
-
-    async def _release(self, keys: Sequence[str], nonce: str) -> None:
-        await self._claims.release(keys, nonce)
-
-    def _listening(self, key: str) -> AbstractContextManager[Signal]:
-        return self._claims.listening(key)
 
     # -- compare and set ---------------------------------------------------------------------
 

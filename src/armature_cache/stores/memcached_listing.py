@@ -9,7 +9,8 @@ from urllib.parse import unquote_to_bytes
 from armature_cache.errors import BackendUnavailable, NotSupported
 from armature_cache.memcachedio import frame, wire
 from armature_cache.memcachedio.port import checked
-from armature_cache.stores.shared_entries import PAGE, SharedEntries
+from armature_cache.stores.shared_entries import PAGE
+from armature_cache.stores.shared_store import SharedPlace
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
@@ -23,7 +24,7 @@ _BUSY_ATTEMPTS: Final = 50
 _BUSY_PAUSE: Final = 0.1
 
 
-class MemcachedListing(SharedEntries):
+class MemcachedListing(SharedPlace):
     """The listing half of `MemcachedCache`: it asks servers for the names of all their items."""
 
     clock: MemcachedClock

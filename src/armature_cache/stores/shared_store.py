@@ -13,6 +13,7 @@ from armature_cache.events import Hook
 from armature_cache.loading import Flights
 from armature_cache.stores.sealing import Sealing
 from armature_cache.stores.shared_changes import SharedChanges
+from armature_cache.stores.shared_entries import SharedEntries
 from armature_cache.stores.stats import Counters
 
 if TYPE_CHECKING:
@@ -53,16 +54,12 @@ class SharedClaims(Protocol):
         ...
 
 
-class SharedStore(SharedChanges):
+class SharedPlace(SharedEntries):
     """The parts of a store over a port."""
 
     _port: SharedPort
     _claims: SharedClaims
     _given_codec: Codec | SealedCodec
-
-    @property
-    def _backend(self) -> str:
-        return self._port.backend
 
     def _settle(
         self, config: CacheConfig, codec: Codec | SealedCodec | None, time: TimeSource
@@ -127,3 +124,11 @@ class SharedStore(SharedChanges):
 
     def _listening(self, key: str) -> AbstractContextManager[Signal]:
         return self._claims.listening(key)
+
+
+class SharedStore(SharedPlace, SharedChanges):
+    """A store over a port, whose clock has sequences."""
+
+    @property
+    def _backend(self) -> str:
+        return self._port.backend
