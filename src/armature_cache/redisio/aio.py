@@ -23,6 +23,7 @@ from armature_cache.redisio.port import (
     Command,
     demoted,
     lacking,
+    packed,
     placed,
     run_id_of,
     translate,
@@ -173,8 +174,7 @@ class AsyncPort:
         self, connection: Any, commands: Sequence[Command], limit: Limit
     ) -> tuple[list[Any], bool]:
         """The replies, and whether there are errors among them."""
-        packed = connection.pack_commands(commands)
-        await connection.send_packed_command(packed, check_health=False)
+        await connection.send_packed_command(packed(connection, commands), check_health=False)
         replies: list[Any] = []
         refused = False
         for _ in commands:

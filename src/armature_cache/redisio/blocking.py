@@ -19,6 +19,7 @@ from armature_cache.redisio.port import (
     Command,
     demoted,
     lacking,
+    packed,
     placed,
     run_id_of,
     translate,
@@ -124,7 +125,7 @@ class BlockingPort:
         self, connection: Any, commands: Sequence[Command], deadline: float
     ) -> tuple[list[Any], bool]:
         """The replies, and whether there are errors among them."""
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        connection.send_packed_command(packed(connection, commands), check_health=False)
         replies: list[Any] = []
         refused = False
         for _ in commands:

@@ -22,6 +22,13 @@ except ImportError:
         "Redis support needs redis-py: pip install 'armature-cache[redis]'", field="url"
     ) from None
 
+_pack: Any
+try:
+    from hiredis import pack_command as _pack
+except ImportError:
+    _pack = None
+
+_LARGE: Final = 16_384
 Argument = bytes | str | int
 Command = tuple[Argument, ...]
 
@@ -106,6 +113,21 @@ class Port(Protocol):
     async def aclose(self) -> None:
         """Close every connection of this port."""
         ...
+
+
+def packed(connection: Any, commands: Sequence[Command]) -> list[bytes]:
+    """The bytes of a pipeline; by hiredis where it is there, in a tenth of the time.
+
+    Large arguments are better left to redis-py, which does not copy them.
+    """
+    if _pack is None or any(_has_large(command) for command in commands):
+        chunks: list[bytes] = connection.pack_commands(commands)
+        return chunks
+    return list(map(_pack, commands))
+
+
+def _has_large(command: Command) -> bool:
+    return any(argument.__class__ is bytes and len(argument) > _LARGE for argument in command)
 
 
 def lacking(commands: Sequence[Command], replies: list[Any]) -> list[int]:

@@ -67,7 +67,7 @@ local s = begin()
 if not s then return {'RESYNC'} end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[14])
 local value = judged >= 0 and recounted(ARGV[15], KEYS[3]) or ARGV[15]
-redis.call('SET', KEYS[3], stamped(value, s.q, tonumber(s.E)), 'PX', ARGV[11])
+store(KEYS[3], value, s.q, tonumber(s.E), ARGV[11])
 index(KEYS[4], 5, ARGV, 17 + math.max(judged, 0), #KEYS - 4, ARGV[13], ARGV[12],
   digits(s.now / 1000))
 return finish(s, 1)
@@ -113,7 +113,7 @@ if not clean and ARGV[19] ~= '1' and stored and epoch == tonumber(s.E) and store
 end
 redis.call('ZADD', KEYS[2], digits(s.q), ARGV[15])
 if clean then
-  redis.call('SET', KEYS[3], stamped(ARGV[16], s.q, tonumber(s.E)), 'PX', ARGV[12])
+  store(KEYS[3], ARGV[16], s.q, tonumber(s.E), ARGV[12])
   index(KEYS[4], 5, ARGV, 20 + 2 * count, count, ARGV[14], ARGV[13], digits(s.now / 1000))
 else
   redis.call('SET', KEYS[3], stamped(ARGV[17], s.q, tonumber(s.E)), 'PX', ARGV[18])

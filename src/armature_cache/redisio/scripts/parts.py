@@ -68,6 +68,14 @@ end
 local function stamped(envelope, asof, epoch)
   return string.sub(envelope, 1, 4) .. stamp(asof, epoch) .. string.sub(envelope, 25)
 end
+local function store(key, envelope, asof, epoch, life)
+  if #envelope < 65536 then
+    redis.call('SET', key, stamped(envelope, asof, epoch), 'PX', life)
+  else -- a large string is not copied within Lua
+    redis.call('SET', key, envelope, 'PX', life)
+    redis.call('SETRANGE', key, 4, stamp(asof, epoch))
+  end
+end
 local function head_of(key)
   local head = redis.call('GETRANGE', key, 0, 75)
   if #head < 76 then return head end
@@ -119,35 +127,25 @@ end
 """
 
 BUMPING: Final = """
-local function compact_tags(c, s, now, max_tags, load_time, limit)
-  local surplus = redis.call('ZCARD', c) - max_tags
-  local horizon = s.T and now - tonumber(s.T) * 1000 - load_time or 0
-  local oldest = redis.call('ZRANGE', c, 0, limit, 'WITHSCORES')
-  local gone, floor = {}, tonumber(s.F)
+local function compact(key, found, surplus, horizon, limit)
+  local function may_go(member, score)
+    return string.byte(member) ~= 0 and (surplus > 0 or score < horizon)
+  end
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not first[1] or not may_go(first[1], tonumber(first[2])) then return end
+  local oldest = redis.call('ZRANGE', key, 0, limit, 'WITHSCORES')
+  local gone, floor = {}, tonumber(found.F)
   for i = 1, #oldest, 2 do
     local q = tonumber(oldest[i + 1])
-    if string.byte(oldest[i]) == 0 or (surplus <= 0 and q >= horizon) then break end
+    if not may_go(oldest[i], q) then break end
     gone[#gone + 1] = oldest[i]
     surplus = surplus - 1
     if q > floor then floor = q end
   end
-  drop(c, gone)
-  put(c, s, 'F', digits(floor))
+  drop(key, gone)
+  put(key, found, 'F', digits(floor))
 end
-local function compact_keys(k, ks, now, max_keys, memory, limit)
-  local surplus = redis.call('ZCARD', k) - max_keys
-  local oldest = redis.call('ZRANGE', k, 0, limit, 'WITHSCORES')
-  local gone, floor = {}, tonumber(ks.F)
-  for i = 1, #oldest, 2 do
-    local q = tonumber(oldest[i + 1])
-    if string.byte(oldest[i]) == 0 or (surplus <= 0 and q >= now - memory) then break end
-    gone[#gone + 1] = oldest[i]
-    surplus = surplus - 1
-    if q > floor then floor = q end
-  end
-  drop(k, gone)
-  put(k, ks, 'F', digits(floor))
-end
+local function surplus(key, most) return redis.call('ZCARD', key) - tonumber(most) end
 -- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys,
 -- 7 load time in us, 8 memory of the key clock in us, 9 whether in a cluster: 1 or 0; a longer word
 -- is the member of a writer that replays
@@ -174,9 +172,12 @@ local function begin()
   return s
 end
 local function finish(s, added)
-  local limit = added + 31
-  compact_tags(KEYS[1], s, s.now, tonumber(ARGV[5]), tonumber(ARGV[7]), limit)
-  compact_keys(KEYS[2], s.keys, s.now, tonumber(ARGV[6]), tonumber(ARGV[8]), limit)
+  if added > 8 or s.q % 8 == 0 then
+    local limit = added + 255
+    local horizon = s.T and s.now - tonumber(s.T) * 1000 - tonumber(ARGV[7]) or 0
+    compact(KEYS[1], s, surplus(KEYS[1], ARGV[5]), horizon, limit)
+    compact(KEYS[2], s.keys, surplus(KEYS[2], ARGV[6]), s.now - tonumber(ARGV[8]), limit)
+  end
   if ARGV[4] ~= '' then
     redis.call(ARGV[9] == '1' and 'SPUBLISH' or 'PUBLISH', ARGV[4], digits(s.q))
   end
@@ -186,25 +187,30 @@ end
 """
 
 INDEXING: Final = """
+local function last_until(key, dead_at)
+  -- GT takes a key without an end for one that never ends.
+  if redis.call('PEXPIREAT', key, dead_at, 'GT') == 0 and redis.call('PTTL', key) < 0 then
+    redis.call('PEXPIREAT', key, dead_at)
+  end
+end
 local function index(registry, first, tags, at, count, member, dead_at, now_ms)
+  if count == 0 then return end
+  local tidies = string.byte(now_ms, -1) % 8 == 0
+  local function tidy(key)
+    if tidies then drop(key, redis.call('ZRANGEBYSCORE', key, '-inf', now_ms, 'LIMIT', 0, 48)) end
+  end
+  local listed = {}
   for i = 0, count - 1 do
     local key = KEYS[first + i]
     redis.call('ZADD', key, dead_at, member)
-    if redis.call('PTTL', key) < 0 then
-      redis.call('PEXPIREAT', key, dead_at)
-    else
-      redis.call('PEXPIREAT', key, dead_at, 'GT')
-    end
-    redis.call('ZADD', registry, 'GT', dead_at, tags[at + i])
-    drop(key, redis.call('ZRANGEBYSCORE', key, '-inf', now_ms, 'LIMIT', 0, 8))
+    last_until(key, dead_at)
+    tidy(key)
+    listed[#listed + 1] = dead_at
+    listed[#listed + 1] = tags[at + i]
   end
-  if count == 0 then return end
-  if redis.call('PTTL', registry) < 0 then
-    redis.call('PEXPIREAT', registry, dead_at)
-  else
-    redis.call('PEXPIREAT', registry, dead_at, 'GT')
-  end
-  drop(registry, redis.call('ZRANGEBYSCORE', registry, '-inf', now_ms, 'LIMIT', 0, 8))
+  redis.call('ZADD', registry, 'GT', unpack(listed))
+  last_until(registry, dead_at)
+  tidy(registry)
 end
 """
 
