@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime, Shared
-    from armature_cache.clocks.replica import Stamp
+    from armature_cache.clocks.judgement import Stamp
     from armature_cache.entry import Entry
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from armature_cache.clocks.replica import Replica, Stamp
+from armature_cache.clocks.judgement import Stamp
+from armature_cache.clocks.replica import Replica
 
 LEASE_LIFE: Final = 30.0
 MAX_LEASES: Final = 64

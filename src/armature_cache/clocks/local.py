@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from armature_cache._time import TimeSource
 from armature_cache.clocks.digest import digest, mark_of
-from armature_cache.clocks.replica import Delta, Replica, Stamp
+from armature_cache.clocks.judgement import Stamp
+from armature_cache.clocks.replica import Delta, Replica
 
 if TYPE_CHECKING:
     from armature_cache.claims import Holder

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from armature_cache.clocks.judgement import Stamp, Verdict
 from armature_cache.clocks.memcached_items import TAG_LIFE, anew, moment_of, pack_nonces
 from armature_cache.clocks.memcached_sync import ATTEMPTS, MemcachedSync
 from armature_cache.clocks.nonces import NEVER, ROOT, Nonces, stands, tags_of
-from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.memcachedio import wire
 from armature_cache.memcachedio.port import Outcome, checked
 from armature_cache.memcachedio.wire import NOWHERE, At, Command, Reply

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
 from armature_cache.clocks.digest import hardly, is_soft, mark_of, soft_mark
-from armature_cache.clocks.replica import Stamp, Verdict
+from armature_cache.clocks.judgement import Stamp, Verdict
 from armature_cache.clocks.server_replica import Registry, ServerReplica
 from armature_cache.entry import Entry
 from armature_cache.memcachedio.wire import NOWHERE, At

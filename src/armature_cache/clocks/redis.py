@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armature_cache.clocks.failover import CONFIRM_WITHIN, WINDOW
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.limits import ATTEMPTS, CHUNK
 from armature_cache.clocks.redis_commands import BumpCommands, tombstone
 from armature_cache.clocks.redis_sync import RedisSync
 from armature_cache.clocks.redis_wire import number, read_bump, replicas_of, text
-from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
 from armature_cache.errors import (
     BackendUnavailable,

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest, mark_of, marks_of
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.limits import (
     KEY_MEMORY,
     MAX_SHARED_KEYS,
@@ -14,7 +15,6 @@ from armature_cache.clocks.limits import (
     load_micros,
     tombstone_life,
 )
-from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.redisio import scripts
 from armature_cache.redisio.names import Names

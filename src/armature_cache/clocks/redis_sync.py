@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from armature_cache.clocks.digest import marks_of
 from armature_cache.clocks.failover import REPORT_WITHIN
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.limits import ATTEMPTS, BACKFILL, DELTA_LIMIT
 from armature_cache.clocks.redis_wire import (
     SyncReply,
@@ -17,7 +18,7 @@ from armature_cache.clocks.redis_wire import (
     read_resync,
     read_sync,
 )
-from armature_cache.clocks.replica import Delta, Stamp
+from armature_cache.clocks.replica import Delta
 from armature_cache.clocks.server_replica import ServerReplica
 from armature_cache.clocks.shared import SharedClock
 from armature_cache.errors import BackendError, BackendUnavailable

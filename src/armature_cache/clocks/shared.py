@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from armature_cache.clocks.digest import hardly
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
 from armature_cache.errors import BackendError, ClosedError, InvalidationError, ValueTooLarge
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from armature_cache.clocks.digest import digest, mark_of, marks_of
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.limits import ATTEMPTS, CHUNK, load_micros, tombstone_life
-from armature_cache.clocks.replica import Stamp
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
 from armature_cache.clocks.shared import SharedClock
 from armature_cache.clocks.sqlite_book import Book, News, read_news, read_scores, read_state

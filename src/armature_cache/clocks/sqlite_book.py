@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.limits import (
     BACKFILL,
     DELTA_LIMIT,
@@ -19,7 +20,7 @@ from armature_cache.clocks.limits import (
     MAX_SHARED_KEYS,
     MAX_SHARED_TAGS,
 )
-from armature_cache.clocks.replica import Delta, Stamp
+from armature_cache.clocks.replica import Delta
 from armature_cache.sqliteio.failures import Resync
 
 if TYPE_CHECKING:

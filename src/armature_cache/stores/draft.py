@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from armature_cache.clocks.replica import Stamp
+    from armature_cache.clocks.judgement import Stamp
     from armature_cache.entry import Proof
     from armature_cache.envelope import Closed
 

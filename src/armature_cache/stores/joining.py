@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.flight import Flight
 from armature_cache.stores.single import SingleMethods
 

@@ -10,7 +10,7 @@ from armature_cache import events
 from armature_cache._missing import UNSET
 from armature_cache._runtime.base import Overdue
 from armature_cache.claims import Claim, Holder, Patience, version_of
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.errors import BackendError
 from armature_cache.flight import Flight
 from armature_cache.load_context import NOT_MODIFIED, LoadContext, within

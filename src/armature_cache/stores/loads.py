@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armature_cache import events
 from armature_cache._missing import UNSET
-from armature_cache.clocks.replica import Stamp, Verdict
+from armature_cache.clocks.judgement import Stamp, Verdict
 from armature_cache.entry import Entry, StoredEntry
 from armature_cache.errors import BackendError, LoadTimeout
 from armature_cache.load_context import LoadContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.nonces import NEVER, Basis, Nonces
-from armature_cache.clocks.replica import Stamp
 from armature_cache.memcachedio.wire import NOWHERE, At
 
 _NO_STAMP: Final = Stamp(0, NEVER)

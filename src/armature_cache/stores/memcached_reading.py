@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
+from armature_cache.clocks.judgement import Verdict
 from armature_cache.clocks.nonces import ROOT, stands, stands_by
-from armature_cache.clocks.replica import Verdict
 from armature_cache.codecs.counter import COUNTER_CODE
 from armature_cache.entry import UNTOUCHED_PART, Entry, Proof, StoredEntry, rare_of
 from armature_cache.envelope import Envelope

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.nonces import NEVER, ROOT, Basis, Nonces, stands_by
-from armature_cache.clocks.replica import Stamp
 from armature_cache.entry import Proof
 from armature_cache.errors import BackendUnavailable
 from armature_cache.memcachedio import frame, wire

@@ -13,8 +13,9 @@ from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
 from armature_cache.claims import Bells, Claim, Holder, LocalClaims, version_of
+from armature_cache.clocks.judgement import Stamp, Verdict
 from armature_cache.clocks.local import LocalClock
-from armature_cache.clocks.replica import Replica, Stamp, Verdict
+from armature_cache.clocks.replica import Replica
 from armature_cache.engine import Engine
 from armature_cache.entry import UNTOUCHED_PART, Entry, rare_of
 from armature_cache.errors import ConfigError, CounterError

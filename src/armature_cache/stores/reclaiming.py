@@ -16,7 +16,7 @@ from armature_cache import envelope
 from armature_cache._runtime.background import Errands, pause
 from armature_cache._runtime.ready import run_ready
 from armature_cache.clocks.digest import hardly
-from armature_cache.clocks.replica import Verdict
+from armature_cache.clocks.judgement import Verdict
 from armature_cache.errors import BackendError, ClosedError
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import checked

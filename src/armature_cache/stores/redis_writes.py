@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
+from armature_cache.clocks.judgement import Stamp, Verdict
 from armature_cache.clocks.limits import ATTEMPTS
 from armature_cache.clocks.redis import Bump
 from armature_cache.clocks.redis_commands import Sealed, tombstone
-from armature_cache.clocks.replica import Stamp, Verdict
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
 from armature_cache.stores.shared_writes import ComparingWrites

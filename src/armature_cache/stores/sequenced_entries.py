@@ -8,7 +8,7 @@ from typing import Final
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest
-from armature_cache.clocks.replica import Verdict
+from armature_cache.clocks.judgement import Verdict
 from armature_cache.codecs.counter import COUNTER_CODE
 from armature_cache.entry import Entry, StoredEntry, rare_of
 from armature_cache.envelope import Envelope, Flag

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
-from armature_cache.clocks.replica import Stamp, Verdict
+from armature_cache.clocks.judgement import Stamp, Verdict
 from armature_cache.errors import BackendUnavailable, CounterError
 from armature_cache.stores.draft import Draft
 from armature_cache.stores.sequenced_entries import SequencedEntries

@@ -12,7 +12,7 @@ from armature_cache.stores.sealing import Addressed
 
 if TYPE_CHECKING:
     from armature_cache._time import TimeSource
-    from armature_cache.clocks.replica import Stamp
+    from armature_cache.clocks.judgement import Stamp
     from armature_cache.clocks.server_replica import ServerReplica
     from armature_cache.config import CacheConfig
     from armature_cache.entry import Entry

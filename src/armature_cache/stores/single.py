@@ -23,7 +23,7 @@ from armature_cache.stores.draft import Draft, Mark
 from armature_cache.stores.primitives import EntryStore
 
 if TYPE_CHECKING:
-    from armature_cache.clocks.replica import Stamp
+    from armature_cache.clocks.judgement import Stamp
     from armature_cache.entry import Entry
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 from armature_cache._runtime.aio import ASYNC
 from armature_cache._runtime.blocking import BLOCKING
 from armature_cache._time import TimeSource, boottime
+from armature_cache.clocks.judgement import Verdict
 from armature_cache.clocks.limits import tombstone_life
-from armature_cache.clocks.replica import Verdict
 from armature_cache.clocks.server_replica import ServerReplica, replica_of
 from armature_cache.clocks.sqlite import SQLiteClock
 from armature_cache.clocks.sqlite_ear import LookingEar

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.sqlite import together_with
 from armature_cache.sqliteio.failures import Busy
 from armature_cache.sqliteio.rows import marks, padded

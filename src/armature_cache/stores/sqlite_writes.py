@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from armature_cache import envelope
 from armature_cache.clocks.digest import digest, marks_of
-from armature_cache.clocks.replica import Stamp
+from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.sqlite_book import Book, read_scores
 from armature_cache.envelope import Flag
 from armature_cache.sqliteio.rows import Row, Sealed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from armature_cache.claims import NOTHING_STORED, Claim, Holder
 from armature_cache.clocks.digest import hardly
-from armature_cache.clocks.replica import Verdict
+from armature_cache.clocks.judgement import Verdict
 from armature_cache.errors import BackendError, BackendTimeout, InvalidationError
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.wrapper import Wrapper
