@@ -10,6 +10,9 @@ from armature_cache.clocks import replica as replicas
 from armature_cache.redisio.port import Command
 from tests.coherence.ports import Tap, apart, tap
 
+UNTIDY = 200
+"""By how many members a clock may exceed its limit: one write in eight, on average, cleans up."""
+
 
 def stack(url: str, namespace: str) -> tuple[TaggedCache, RedisCache, Tap]:
     """A tiered cache without hints, its second tier, and the tap before its port."""
@@ -38,9 +41,9 @@ async def test_the_servers_tag_clock_is_bounded_and_nothing_old_survives(
         await cache.set_with_tags("k", "old", ["t"], ttl=60)
         assert await other.get("k") == "old"
         await cache.invalidate_tag("t")
-        for n in range(400):
+        for n in range(600):
             await cache.invalidate_tag(f"other:{n}")
-        assert await count(redis, f"{{{namespace}}}:c") <= 100 + 10
+        assert await count(redis, f"{{{namespace}}}:c") <= 100 + UNTIDY
         assert await other.get("k", consistency="strong") is None
         await cache.set_with_tags("k", "new", ["t"], ttl=60)
         assert await other.get("k", consistency="strong") == "new"
@@ -56,9 +59,9 @@ async def test_the_servers_key_clock_is_bounded_and_nothing_old_survives(
         await cache.set("k", "old", ttl=60)
         assert await other.get("k") == "old"
         await cache.set("k", "new", ttl=60)
-        for n in range(300):
+        for n in range(600):
             await cache.set(f"other:{n}", n, ttl=60)
-        assert await count(redis, f"{{{namespace}}}:k") <= 50 + 10
+        assert await count(redis, f"{{{namespace}}}:k") <= 50 + UNTIDY
         assert await other.get("k", consistency="strong") == "new"
 
 
