@@ -53,7 +53,7 @@ def _engine(size: int) -> tuple[Put, Get]:
 
     def put(key: str, value: object) -> None:
         now = boottime()
-        engine.put(Entry(key, value, asof=1, epoch=1, created=now, fresh_until=now + TTL), now)
+        engine.put(Entry(key, value, asof=1, epoch=1, fresh_until=now + TTL), now)
 
     def get(key: str) -> object:
         entry = engine.find(key)
