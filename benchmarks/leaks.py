@@ -3,7 +3,8 @@
 Mixed traffic over one cache and one server, in which everything changes: keys, tags, namespaces,
 decorated functions, event loops, threads; loads that fail, are cancelled or time out. Memory,
 tasks, threads, file descriptors, and the length of every table inside the library's objects are
-looked at thirty times. What grows from the second quarter of the run to its last is named.
+looked at thirty times. What grows from the second quarter of the run to its last is named. Before
+it begins, what a process remembers of tags and keys is filled to its bound.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _TASKS = 8
 _SAMPLES = 30
 _SLACK = 1.15
 _NOISE = {"RSS, MB": 4.0, "file descriptors": 4, "threads": 2, "tasks": 2, "library objects": 2000}
+_NAMES = 60_000
+_CHUNK = 1000
 _LEAST_GROWTH = 300
 """A table that is longer by less than this may have been met at a busy moment."""
 
@@ -159,14 +162,23 @@ def main() -> int:
     arguments = parser.parse_args()
     with RedisServer() as server:
         store = open_cache(
-            server.url, namespace="leaks", default_ttl=_LIFE, max_ttl=10, max_entries=2000
+            server.url, namespace="leaks", default_ttl=_LIFE, max_ttl=10, max_entries=300
         )
         traffic = Traffic(store)
         try:
+            asyncio.run(fill(store))
             samples = watch(traffic, 60 * arguments.minutes)
         finally:
             asyncio.run(store.aclose())
     return report(samples, traffic)
+
+
+async def fill(store: TaggedCache) -> None:
+    """Let the process know of as many tags and keys as it remembers, and more."""
+    for first in range(0, _NAMES, _CHUNK):
+        names = [f"before:{number}" for number in range(first, first + _CHUNK)]
+        await store.invalidate_tags(names)
+        await store.delete_many(names)
 
 
 def watch(traffic: Traffic, seconds: float) -> list[dict[str, float]]:
