@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Iterable
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Lock(Protocol):
@@ -14,6 +18,15 @@ class Lock(Protocol):
     def acquire(self) -> bool: ...
 
     def release(self) -> None: ...
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 class Forkable(Protocol):
@@ -39,6 +52,8 @@ class Leaving(Forkable, Protocol):
         ...
 
 
+_outer: weakref.WeakSet[Lock] = weakref.WeakSet()
+_leaves: weakref.WeakSet[Lock] = weakref.WeakSet()
 _known: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _leaving: weakref.WeakSet[Leaving] = weakref.WeakSet()
 _taken: list[Lock] = []
@@ -54,12 +69,41 @@ def register_leaving(thing: Leaving) -> None:
     _leaving.add(thing)
 
 
+def leaf_lock() -> Lock:
+    """A lock that no other thread holds while the process forks; whoever has it wants no other."""
+    made: Lock = threading.Lock()
+    _leaves.add(made)
+    return made
+
+
+def outer_lock() -> Lock:
+    """The same, of a lock that nobody wants who has another."""
+    made: Lock = threading.Lock()
+    _outer.add(made)
+    return made
+
+
+def _all(things: Iterable[T]) -> list[T]:
+    """What is there now, also if another thread adds to it meanwhile."""
+    while True:
+        try:
+            return list(things)
+        except RuntimeError:
+            continue
+
+
+def _take(locks: Iterable[Lock]) -> None:
+    for lock in locks:
+        lock.acquire()
+        _taken.append(lock)
+
+
 def _before() -> None:
-    leaving = list(_leaving)
-    for thing in (*leaving, *_known):
-        for lock in thing.fork_locks():
-            lock.acquire()
-            _taken.append(lock)
+    leaving = _all(_leaving)
+    _take(_all(_outer))
+    for thing in (*leaving, *_all(_known)):
+        _take(thing.fork_locks())
+    _take(_all(_leaves))
     for leaver in leaving:
         leaver.before_fork()
 
@@ -71,7 +115,7 @@ def _release() -> None:
 
 def _in_child() -> None:
     _release()
-    for thing in (*_leaving, *_known):
+    for thing in (*_all(_leaving), *_all(_known)):
         thing.after_fork()
 
 

@@ -8,11 +8,12 @@ time. What a listener raises is logged, and harms nobody.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal
+
+from armature_cache import _forking
 
 logger = logging.getLogger("armature_cache")
 
@@ -180,7 +181,7 @@ class Hook:
     def __init__(self) -> None:
         self.listeners: tuple[Listener, ...] = ()
         self._changed: list[weakref.WeakMethod[Callable[[], None]]] = []
-        self._lock = threading.Lock()
+        self._lock = _forking.leaf_lock()
 
     def emit(self, event: Event) -> None:
         """Tell all listeners."""

@@ -337,7 +337,7 @@ class Rests:
 
     def __init__(self) -> None:
         self._until: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = _forking.leaf_lock()
 
     def note(self, key: str, until: float) -> None:
         """Let a key rest."""

@@ -8,10 +8,11 @@ a violation: that sync was answered by a server that did not know what it should
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
+
+from armature_cache import _forking
 
 _KEPT: Final = 2048
 _SAMPLED: Final = 64
@@ -46,7 +47,7 @@ class CoherenceMeter:
     """Counts and delays of one replica; cheap enough to be always on."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = _forking.leaf_lock()
         self._delays: deque[float] = deque(maxlen=_KEPT)
         self._observed = 0
         self._violations = 0

@@ -6,9 +6,9 @@ only if this process registered it, or has already used it with a codec.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from armature_cache import _forking
 from armature_cache.codecs._describe import default_name, describe, id_of
 from armature_cache.errors import ConfigError
 
@@ -38,7 +38,7 @@ _BUILT_IN = frozenset(
     )
 )
 
-_lock = threading.Lock()
+_lock = _forking.leaf_lock()
 _class_of: dict[str, type] = {}
 _name_of: dict[type, str] = {}
 _registered_id: dict[int, type] = {}

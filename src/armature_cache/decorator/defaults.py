@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final, cast
 
+from armature_cache import _forking
 from armature_cache.decorator.store import Face, Store, face_of
 from armature_cache.errors import ConfigError
 
@@ -18,7 +18,7 @@ class Slot:
         self.store = store
 
 
-_lock: Final = threading.Lock()
+_lock: Final = _forking.outer_lock()
 _slots: Final[dict[Face, Slot]] = {"async": Slot(), "sync": Slot()}
 _chosen: dict[Face, Store] = {}
 _in_process: dict[Face, Store] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +177,7 @@ class _Line:
     def __init__(self, pool: redis.ConnectionPool, *, keeps: bool) -> None:
         self.pool = pool
         self._keeps = keeps
-        self._lock = threading.Lock()
+        self._lock = _forking.leaf_lock()
         self._kept: list[Any] = []
         self._wanted = 0
 

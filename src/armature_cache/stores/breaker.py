@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Final
 
+from armature_cache import _forking
 from armature_cache.errors import BackendUnavailable
 from armature_cache.events import BreakerClosed, BreakerOpened
 
@@ -33,12 +33,21 @@ class Breaker:
         self._hook = hook
         self._most = failures
         self._longest = pause
-        self._lock = threading.Lock()
+        self._lock = _forking.leaf_lock()
         self._failures = 0
         self._pause = min(_FIRST_PAUSE, pause)
         self._until = -math.inf
         self._probing_since = -math.inf
         self.opened = False
+        _forking.register(self)
+
+    def fork_locks(self) -> tuple[()]:
+        """Its lock is a leaf."""
+        return ()
+
+    def after_fork(self) -> None:
+        """Who tries the store in the parent tells nobody in the child."""
+        self._probing_since = -math.inf
 
     def check(self) -> None:
         """Raise `BackendUnavailable` while the store is to be spared."""
