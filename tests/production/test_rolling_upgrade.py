@@ -19,17 +19,23 @@ def become_the_next_release() -> None:
     module.VERSION = LATER
 
 
+@pytest.fixture(params=["valkey", "redis7", "memcached"])
+def place(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(request.param).url
+    return url
+
+
 @pytest.fixture
-def later(server_url: str, namespace: str) -> Iterator[Peer]:
-    peer = Peer(server_url, namespace, prepare=become_the_next_release)
+def later(place: str, namespace: str) -> Iterator[Peer]:
+    peer = Peer(place, namespace, prepare=become_the_next_release)
     yield peer
     peer.close()
 
 
 async def test_each_release_invalidates_what_the_other_stored(
-    server_url: str, namespace: str, later: Peer
+    place: str, namespace: str, later: Peer
 ) -> None:
-    async with open_cache(server_url, namespace=namespace) as cache:
+    async with open_cache(place, namespace=namespace) as cache:
         await cache.set_with_tags("ours", 1, ["t"], ttl=60)
         later("set_with_tags", "theirs", 2, ["t"], ttl=60)
         assert later("get", "theirs") == 2
@@ -46,9 +52,9 @@ async def test_each_release_invalidates_what_the_other_stored(
 
 
 async def test_what_a_release_cannot_read_is_a_miss_and_is_not_overwritten_by_a_load(
-    server_url: str, namespace: str, later: Peer
+    place: str, namespace: str, later: Peer
 ) -> None:
-    async with open_cache(server_url, namespace=namespace) as cache:
+    async with open_cache(place, namespace=namespace) as cache:
         later("set_with_tags", "k", "theirs", ["t"], ttl=60)
         assert await cache.get("k") is None
         assert await cache.get_or_set("k", lambda: "loaded", ttl=60) == "loaded"
@@ -62,9 +68,9 @@ async def test_what_a_release_cannot_read_is_a_miss_and_is_not_overwritten_by_a_
 
 
 async def test_the_later_release_takes_keys_over_and_an_explicit_set_always_counts(
-    server_url: str, namespace: str, later: Peer
+    place: str, namespace: str, later: Peer
 ) -> None:
-    async with open_cache(server_url, namespace=namespace) as cache:
+    async with open_cache(place, namespace=namespace) as cache:
         await cache.set("k", "ours", ttl=60)
         assert later("get", "k") is None
         later("set", "k", "theirs", ttl=60)
@@ -74,10 +80,8 @@ async def test_the_later_release_takes_keys_over_and_an_explicit_set_always_coun
         assert await cache.get("k", consistency="strong") == "newest"
 
 
-async def test_a_lock_of_the_other_release_is_held(
-    server_url: str, namespace: str, later: Peer
-) -> None:
-    async with open_cache(server_url, namespace=namespace) as cache:
+async def test_a_lock_of_the_other_release_is_held(place: str, namespace: str, later: Peer) -> None:
+    async with open_cache(place, namespace=namespace) as cache:
         assert later("add", "lock", "theirs", ttl=60)
         assert not await cache.add("lock", "ours", ttl=60)
         assert later("get", "lock", consistency="strong") == "theirs"
@@ -89,9 +93,9 @@ async def test_a_lock_of_the_other_release_is_held(
 
 
 async def test_a_counter_of_the_other_release_is_not_begun_anew(
-    server_url: str, namespace: str, later: Peer
+    place: str, namespace: str, later: Peer
 ) -> None:
-    async with open_cache(server_url, namespace=namespace) as cache:
+    async with open_cache(place, namespace=namespace) as cache:
         assert later("increment", "n", 5, ttl=60) == 5
         with pytest.raises(CounterError, match="another release"):
             await cache.increment("n")
@@ -102,9 +106,9 @@ async def test_a_counter_of_the_other_release_is_not_begun_anew(
 
 
 async def test_what_was_cleared_does_not_stand_in_the_way(
-    server_url: str, namespace: str, later: Peer
+    place: str, namespace: str, later: Peer
 ) -> None:
-    async with open_cache(server_url, namespace=namespace) as cache:
+    async with open_cache(place, namespace=namespace) as cache:
         assert later("add", "lock", "theirs", ttl=60)
         await cache.clear()
         assert await cache.add("lock", "ours", ttl=60)

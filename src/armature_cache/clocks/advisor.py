@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from armature_cache import envelope
 from armature_cache.advice import Advice
+from armature_cache.clocks.formats import other_format
 from armature_cache.clocks.limits import MAX_SHARED_TAGS
 from armature_cache.config import DEFAULT_NAMESPACE
 from armature_cache.redisio.connect import primaries
@@ -153,17 +154,6 @@ async def _other_formats(port: Port, names: Names) -> set[int]:
     heads = await _replies(port, [("GETRANGE", name, 0, 2) for name in sample[:_SAMPLED]])
     versions = {envelope.version_of(head) for head in heads if head}
     return {version for version in versions if version not in {None, envelope.VERSION}}
-
-
-def other_format(version: int) -> Advice:
-    """The advice about entries of another format."""
-    return Advice(
-        "AC106",
-        f"the namespace has entries of format {version}; this release reads and writes format "
-        f"{envelope.VERSION}",
-        "during an upgrade this passes; otherwise give the two their own namespaces, for the "
-        "entries of one are misses to the other",
-    )
 
 
 def no_hints(why: str) -> Advice:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from armature_cache.clocks.judgement import Stamp, Verdict
-from armature_cache.clocks.memcached_items import TAG_LIFE, anew, moment_of, pack_nonces
+from armature_cache.clocks.memcached_items import TAG_LIFE, anew, is_later, moment_of, pack_nonces
 from armature_cache.clocks.memcached_sync import ATTEMPTS, MemcachedSync
 from armature_cache.clocks.nonces import NEVER, ROOT, Nonces, stands, tags_of
 from armature_cache.memcachedio import wire
@@ -90,10 +90,11 @@ class MemcachedClock(MemcachedSync):
         if unseen:
             places = [self._names.value(key) for key in unseen]
             replies = await self.ask(
-                [wire.fetch(*place, value=False, vivify=self.placeholder) for place in places]
+                [wire.fetch(*place, vivify=self.placeholder) for place in places]
             )
             for key, reply in zip(unseen, replies, strict=True):
-                replica.sight(key, reply.at, sequence)
+                if not is_later(reply.value):
+                    replica.sight(key, reply.at, sequence)
         await self.whole_nonces(tags, sequence)
 
     async def confirm(

@@ -11,8 +11,9 @@ import secrets
 import struct
 from typing import TYPE_CHECKING, Final
 
+from armature_cache import envelope
 from armature_cache.clocks.nonces import Nonces
-from armature_cache.memcachedio import wire
+from armature_cache.memcachedio import frame, wire
 
 if TYPE_CHECKING:
     from armature_cache.memcachedio.names import Place
@@ -52,3 +53,11 @@ def anew(place: Place, value: bytes, old: Reply, *, ttl: int = 0) -> Command:
     if old.done:
         return wire.store(place.node, place.name, value, ttl=ttl, over=old.at)
     return wire.store(place.node, place.name, value, ttl=ttl, add=True)
+
+
+def is_later(value: bytes) -> bool:
+    """Whether a later release has stored it: its values are not replaced unread by loads."""
+    framed = frame.parse(value)
+    if framed is None:
+        return frame.is_later(value)
+    return (envelope.version_of(bytes(framed.entry[:4])) or 0) > envelope.VERSION

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache import envelope
-from armature_cache.clocks.nonces import NEVER, ROOT, stands
+from armature_cache.clocks.nonces import NEVER, ROOT, stands, stands_by
 from armature_cache.entry import StoredEntry
 from armature_cache.errors import BackendUnavailable, CounterError
 from armature_cache.memcachedio import frame, wire
@@ -15,7 +15,7 @@ from armature_cache.memcachedio.port import checked
 from armature_cache.memcachedio.wire import At, Reply
 from armature_cache.stores.draft import Draft
 from armature_cache.stores.memcached_reading import MemcachedReading
-from armature_cache.stores.shared_entries import Opened, in_range
+from armature_cache.stores.shared_entries import Opened, foreign_counter, in_range
 
 if TYPE_CHECKING:
     from armature_cache.memcachedio.frame import Frame
@@ -40,6 +40,18 @@ class Found(NamedTuple):
         return self.opened[0]
 
 
+class Look(NamedTuple):
+    """What stands under a key: its CAS value, and the entry if it is fresh.
+
+    `foreign`: another release, whose envelopes are unknown here, has stored it. Whether it is
+    still valid only that release can tell.
+    """
+
+    at: At
+    found: Found | None = None
+    foreign: bool = False
+
+
 class MemcachedEntries(MemcachedReading):
     """The entry-level operations of `MemcachedCache`."""
 
@@ -48,23 +60,26 @@ class MemcachedEntries(MemcachedReading):
 
     # -- compare and set ---------------------------------------------------------------------
 
-    async def _look_at(self, key: str) -> tuple[At, Found | None]:
-        """What is stored, to be stored over: its CAS value, and the entry if it is fresh."""
+    async def _look_at(self, key: str) -> Look:
+        """What is stored, to be stored over."""
         read = wire.fetch(*self._names.value(key), vivify=self.clock.placeholder)
         outcomes, sequence = await self.clock.read([read], self.bound, strong=True)
         (reply,) = checked(outcomes, self._port.backend)
         framed = self._framed(key, reply)
         if framed is None:
-            return reply.at, None
-        (parsed,) = await self._sealing.parse([key], [bytes(framed.entry)])
+            return Look(reply.at)
+        raw = bytes(framed.entry)
+        (parsed,) = await self._sealing.parse([key], [raw])
         if parsed is None:
-            return reply.at, None
+            known = await self.clock.nonces((ROOT,), sequence)
+            cleared = stands_by((), framed.marks[:1], known) is None
+            return Look(reply.at, foreign=not cleared and envelope.foreign_stamp(raw) is not None)
         entry = self._dated(key, parsed, reply, framed, sequence)
         nonces = await self._nonces([(parsed.tags, framed.marks)], sequence)
         if not stands(entry, nonces) or self.time() >= entry.fresh_until:
-            return reply.at, None
+            return Look(reply.at)
         opened = await self._opened([(entry, parsed)])
-        return reply.at, Found(opened[0], reply, framed) if opened else None
+        return Look(reply.at, Found(opened[0], reply, framed) if opened else None)
 
     async def _marks(self, tags: tuple[str, ...]) -> Marks:
         nonces = await self.clock.whole_nonces((ROOT, *tags), NEVER)
@@ -77,8 +92,8 @@ class MemcachedEntries(MemcachedReading):
     async def _add(self, draft: Draft) -> bool:
         attempts = self._attempts(draft.key)
         while await attempts.another():
-            over, current = await self._look_at(draft.key)
-            if current is not None:
+            over, current, foreign = await self._look_at(draft.key)
+            if current is not None or foreign:
                 return False
             if await self._swap(draft, over, await self._marks(draft.tags), "announced"):
                 return True
@@ -87,7 +102,7 @@ class MemcachedEntries(MemcachedReading):
     async def _restamp(self, key: str, ttl: float | None) -> bool:
         attempts = self._attempts(key)
         while await attempts.another():
-            over, current = await self._look_at(key)
+            over, current, _ = await self._look_at(key)
             if current is None:
                 return False
             entry, sealed, payload = current.opened
@@ -105,7 +120,9 @@ class MemcachedEntries(MemcachedReading):
     ) -> int:
         attempts = self._attempts(key)
         while await attempts.another():
-            over, current = await self._look_at(key)
+            over, current, foreign = await self._look_at(key)
+            if foreign:
+                raise foreign_counter(key)
             if current is None:
                 draft = self._counter(key, delta, ttl, tags)
                 done = await self._swap(draft, over, await self._marks(tags), "announced")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.judgement import Verdict
+from armature_cache.clocks.memcached_items import is_later
 from armature_cache.clocks.nonces import ROOT, stands, stands_by
 from armature_cache.codecs.counter import COUNTER_CODE
 from armature_cache.entry import UNTOUCHED_PART, Entry, Proof, StoredEntry, rare_of
@@ -55,7 +56,7 @@ class MemcachedReading(MemcachedListing):
             if reply is None:
                 continue
             whole = self._framed(key, reply)
-            if not frame.is_later(reply.value):
+            if not is_later(reply.value):
                 self._replica.sight(key, reply.at, sequence)
             if whole is not None:
                 framed.append((key, reply, whole))
@@ -65,7 +66,7 @@ class MemcachedReading(MemcachedListing):
         parsed = []
         for (key, reply, whole), one in zip(framed, sealed, strict=True):
             if one is None:
-                self._cannot_read(reply.value)
+                self._cannot_read(bytes(whole.entry))
             else:
                 parsed.append((key, reply, whole, one))
         marked = [(one.tags, whole.marks) for _, _, whole, one in parsed]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from armature_cache.clocks.judgement import Stamp
+from armature_cache.clocks.memcached_items import is_later
 from armature_cache.clocks.nonces import NEVER, ROOT, Basis, Nonces, stands_by
 from armature_cache.entry import Proof
 from armature_cache.errors import BackendUnavailable
@@ -108,13 +109,15 @@ class MemcachedWrites(SharedWrites):
             return [each.base({}, NOWHERE) for each in before]
         unseen = [each.key for each in late if each.item == NOWHERE]
         looks = [
-            wire.fetch(*self._names.value(key), value=False, vivify=self._clock.placeholder)
-            for key in unseen
+            wire.fetch(*self._names.value(key), vivify=self._clock.placeholder) for key in unseen
         ]
         tags = list(dict.fromkeys(tag for each in late for tag in each.unknown))
         reads = self._clock.nonce_reads(tags)
         replies, sequence = await self._clock.read_before([*looks, *reads])
-        seen = {key: reply.at for key, reply in zip(unseen, replies, strict=False)}
+        seen = {
+            key: NOWHERE if is_later(reply.value) else reply.at
+            for key, reply in zip(unseen, replies, strict=False)
+        }
         read = self._clock.take_nonces(tags, replies[len(unseen) :], NEVER)
         found = {tag: nonces for tag, nonces in read.items() if nonces is not None}
         if len(found) < len(tags):

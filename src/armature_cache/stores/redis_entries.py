@@ -6,8 +6,6 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from armature_cache import advice, envelope
-from armature_cache.clocks import advisor
 from armature_cache.errors import CounterError
 from armature_cache.redisio import scripts
 from armature_cache.redisio.port import Command, checked
@@ -57,13 +55,6 @@ class RedisEntries(RedisListing):
         reads: list[Command] = [("GET", name) for name in names] if single else [("MGET", *names)]
         replies, seen = await self.clock.read(reads, self.bound, strong=strong)
         return await self._judge(keys, replies if single else replies[0], seen)
-
-    def _cannot_read(self, raw: bytes) -> None:
-        super()._cannot_read(raw)
-        version = envelope.version_of(raw)
-        if version is not None and version != envelope.VERSION:
-            self._replica.other_format = version
-            advice.tell(self._port.backend, [advisor.other_format(version)])
 
     # -- writing -----------------------------------------------------------------------------
 

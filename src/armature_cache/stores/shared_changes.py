@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from armature_cache import envelope
 from armature_cache.clocks.judgement import Stamp, Verdict
-from armature_cache.errors import BackendUnavailable, CounterError
+from armature_cache.errors import BackendUnavailable
 from armature_cache.stores.draft import Draft
 from armature_cache.stores.sequenced_entries import SequencedEntries
-from armature_cache.stores.shared_entries import Opened
+from armature_cache.stores.shared_entries import Opened, foreign_counter
 
 if TYPE_CHECKING:
     from armature_cache.stores.shared_writes import ComparingWrites
@@ -115,10 +115,7 @@ class SharedChanges(SequencedEntries):
                 return outcome
             stamp, current, known = await self._look_at(key)
             if self._is_foreign(key, stamp):
-                raise CounterError(
-                    f"{key!r} is a value of another release of this library, which this one cannot "
-                    "read; nothing was added. Let one release count, or delete the key"
-                )
+                raise foreign_counter(key)
             if current is None or self.time() >= current[0].fresh_until:
                 draft, judged = self._counter(key, delta, ttl, tags), None
             elif current[1].counter:

@@ -211,3 +211,11 @@ def in_range(key: str, number: int) -> int:
     if not -(2**63) <= number < 2**63:
         raise CounterError(f"the counter {key!r} would leave the range of 64 bits")
     return number
+
+
+def foreign_counter(key: str) -> CounterError:
+    """The error for a counter that another release has stored."""
+    return CounterError(
+        f"{key!r} is a value of another release of this library, which this one cannot read; "
+        "nothing was added. Let one release count, or delete the key"
+    )

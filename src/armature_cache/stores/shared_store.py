@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from armature_cache import advice, envelope
+from armature_cache.clocks.formats import other_format
 from armature_cache.clocks.listener import Ear, Listener
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.events import Hook
@@ -98,6 +100,17 @@ class SharedPlace(SharedEntries):
             known = Listener(make_ear, self.time)
             replica.listener = weakref.ref(known)
         return known
+
+    def _cannot_read(self, raw: bytes) -> None:
+        super()._cannot_read(raw)
+        version = envelope.version_of(raw)
+        if version is not None and version != envelope.VERSION:
+            self._replica.other_format = version
+            advice.tell(self._port.backend, [other_format(version)])
+
+    async def _advise(self) -> tuple[advice.Advice, ...]:
+        version = self._replica.other_format
+        return (other_format(version),) if version else ()
 
     async def _close(self) -> None:
         if self._port.closed:
