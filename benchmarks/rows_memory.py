@@ -37,9 +37,8 @@ def million(bench: Bench) -> list[Result]:
     count = bench.size(_MILLION)
     kinds = [_ENGINE, "dict", *_peers(bench)]
     runs: dict[str, list[Any]] = {kind: [] for kind in kinds}
-    for _ in range(2):
-        for kind in kinds:
-            runs[kind].append(in_child("million", kind, str(count)))
+    for kind in kinds:
+        runs[kind].append(in_child("million", kind, str(count)))
     return [_percentiles(what, count, runs) for what in ("put", "get")] + _pauses(bench, count)
 
 

@@ -15,7 +15,7 @@ from armature_cache import open_cache, sync
 from benchmarks.bench import TTL, Bench
 from benchmarks.harness import OURS, Figure, Result, Target, percentile, row
 
-_ROUNDS = 150
+_ROUNDS = 120
 _BOUND = 0.1
 _TYPICAL = 0.002
 _NAMESPACE = "stale"
