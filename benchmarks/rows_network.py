@@ -20,8 +20,8 @@ from benchmarks.bench import TTL, Bench
 from benchmarks.harness import OURS, Figure, Result, Target, row
 from benchmarks.traces.reading import read
 
-_ACCESSES = 140_000
-_WARM = 140_000
+_ACCESSES = 200_000
+_WARM = 200_000
 _UPDATES = 0.01
 _VALUE = "v" * 500
 _ENTRIES = 10_000
