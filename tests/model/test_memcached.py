@@ -9,6 +9,8 @@ import pytest
 from tests.model.memcached.model import check
 from tests.model.memcached.scenarios import MUTATIONS, SCENARIOS, SLOW
 
+pytestmark = pytest.mark.timeout(300)  # it visits every state there is
+
 
 def _slow_marked(names: list[tuple[str, ...]]) -> list[object]:
     slow = pytest.mark.slow

@@ -10,6 +10,8 @@ from tests.model.checker import BoundExceeded, explore
 from tests.model.model import check
 from tests.model.scenarios import HAZARDS, MUTATIONS, SCENARIOS, SLOW
 
+pytestmark = pytest.mark.timeout(300)  # it visits every state there is
+
 
 def _slow_marked() -> list[object]:
     slow = pytest.mark.slow

@@ -32,6 +32,16 @@ def _locks(thing: object) -> Iterator[tuple[str, Any]]:
             yield f"{type(thing).__qualname__}.{name}", held
 
 
+def _is_ours(kind: type) -> bool:
+    module = kind.__dict__.get("__module__")  # of some classes it is a descriptor
+    others = ("armature_cache.testing", "armature_cache._runtime")
+    return (
+        isinstance(module, str)
+        and module.startswith("armature_cache.")
+        and not module.startswith(others)
+    )
+
+
 def _taken_at_forks() -> set[int]:
     known = [*_forking._known, *_forking._leaving]
     of_things = itertools.chain.from_iterable(thing.fork_locks() for thing in known)
@@ -62,11 +72,7 @@ def test_every_lock_is_taken_before_a_fork(opened: Any) -> None:
     opened.invalidate_tag("t")
     assert isinstance(registry["default"], TaggedCache)
     things = [
-        each
-        for each in gc.get_objects()
-        if type(each).__module__.startswith("armature_cache.")
-        and not type(each).__module__.startswith(("armature_cache.testing", "armature_cache._run"))
-        and not isinstance(each, _RENEWED)
+        each for each in gc.get_objects() if _is_ours(type(each)) and not isinstance(each, _RENEWED)
     ]
     taken = _taken_at_forks()
     found = [name for each in things for name, lock in _locks(each) if id(lock) not in taken]
