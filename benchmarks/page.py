@@ -19,7 +19,7 @@ target is a wish that is shown to be met or missed; no test asserts one. Hit rat
 [page of their own](hit-ratios.md), and [growth](scale.md), too.
 
 ```sh
-make bench                 # everything, under 10 minutes, and this page
+make bench                 # everything, in about ten minutes, and this page
 make bench ONLY=l1-get     # one row; ONLY="l1 l2" is every row whose name begins so
 make bench TRACE=file.xz   # the network row replays this trace
 make bench-traces TRACE=file.xz   # hit ratios
