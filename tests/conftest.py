@@ -44,6 +44,8 @@ from armature_cache.testing import (
 )
 from armature_cache.testing.options import Option
 
+from .time_limits import pytest_runtest_call, pytest_runtest_teardown  # noqa: F401  hooks
+
 _KINDS = ["valkey9", pytest.param("redis7", marks=pytest.mark.redis7)]
 _DESELECTED = pytest.StashKey[dict[str, int]]()
 
