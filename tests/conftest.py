@@ -69,7 +69,7 @@ _NEEDS = {
     ),
 }
 
-# No deadline: a busy machine is not a failure. The 60 s timeout per test holds.
+# No deadline: a busy machine is not a failure. The timeout per test holds.
 hypothesis.settings.register_profile("armature", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("armature")
 

@@ -12,10 +12,10 @@ import asyncio
 import faulthandler
 import functools
 import inspect
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 EARLIER = 10.0
 TEARDOWN = 120.0
@@ -28,8 +28,9 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    # A failed test has cancelled pytest's own such watch.
-    faulthandler.dump_traceback_later(TEARDOWN, exit=True, file=sys.__stderr__)
+    # Not pytest's own such watch, which ends with the failure of a test. Its file is not captured.
+    output = item.config.stash[fault_handler_stderr_fd_key]
+    faulthandler.dump_traceback_later(TEARDOWN, exit=True, file=output)
     try:
         return (yield)
     finally:

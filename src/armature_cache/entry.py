@@ -44,8 +44,9 @@ UNTOUCHED_PART: Final = 1 / 16
 
 def rare_of(cost: float, window: float, etag: str, proof: Proof | None = None) -> Rare | None:
     """What is rare about an entry, if anything: loads of less than a millisecond are not."""
-    rare = window or etag or cost >= _LEAST_COST or proof is not None
-    return Rare(cost, window, etag, proof=proof) if rare else None
+    if not window and not etag and cost < _LEAST_COST and proof is None:
+        return None
+    return Rare(cost, window, etag, proof=proof)
 
 
 class Entry:
@@ -183,11 +184,10 @@ class StoredEntry(Entry):
 
     __slots__ = ("copied", "counter", "created", "no_expiry")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - see below
         self,
         key: str,
         value: object,
-        *,
         asof: int,
         epoch: int,
         tags: tuple[str, ...],
@@ -198,10 +198,11 @@ class StoredEntry(Entry):
         seen: int,
         type_id: int,
         weight: int = 1,
-        no_expiry: bool = False,
-        counter: bool = False,
+        no_expiry: bool = False,  # noqa: FBT001, FBT002
+        counter: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
-        # Written out like that of an entry: one is made for each that is read of a shared store.
+        # Written out like that of an entry, and called without names where entries are read: one is
+        # made for each that is read of a shared store.
         self.key = key
         self.value = value
         self.tags = tags

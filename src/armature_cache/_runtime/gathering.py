@@ -21,7 +21,8 @@ class Gatherer(Generic[T, R]):
 
     A request that finds a free place is done at once and by itself, so that nothing is added to
     the time of a lone one. Those that come while all places are taken are done together in the
-    next round; a caller who is cancelled leaves the others of his round alone. With `whole` a
+    next round. After a round of several, the next one waits for whatever else is asked for in its
+    turn of the loop. A caller who is cancelled leaves the others of his round alone. With `whole` a
     place is taken until what was begun in it has ended, even if its only caller is cancelled.
     """
 
@@ -36,31 +37,40 @@ class Gatherer(Generic[T, R]):
         self._most = most
         self._whole = whole
         self._under_way = 0
+        self._crowded = False
+        self._due = False
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._rounds: set[asyncio.Task[None]] = set()
 
     async def ask(self, request: T) -> R:
         """The result of a request."""
         free = self._under_way < self._most and not self._waiting
-        if free and not self._whole:
+        if free and not (self._whole or self._crowded):
             self._under_way += 1
             try:
                 return (await self._do([request]))[0]
             finally:
                 self._done()
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((request, future))
-        if free:
+        if free and self._crowded:
+            self._due = True
+            loop.call_soon(self._begin)
+        elif free:
             self._begin()
         return await future
 
     def _done(self) -> None:
         self._under_way -= 1
-        self._begin()
+        if not self._due:
+            self._begin()
 
     def _begin(self) -> None:
+        self._due = False
         batch = self._take()
         if batch:
+            self._crowded = len(batch) > 1
             self._under_way += 1
             task = asyncio.get_running_loop().create_task(self._round(batch))
             self._rounds.add(task)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import secrets
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from armature_cache.redisio.scripts.parts import ENROLLED
@@ -50,11 +49,11 @@ class ReplayLog:
     def __len__(self) -> int:
         return self._size
 
-    def note(self, sequence: int, tags: Sequence[str], keys: Sequence[str], now: float) -> None:
+    def note(self, done: Done) -> None:
         """Remember one; forget what is too old, or too much."""
-        self._done.append(Done(sequence, now, tuple(tags), tuple(keys)))
-        self._size += len(tags) + len(keys)
-        while self._size > MOST_REMEMBERED or self._done[0].at < now - WINDOW:
+        self._done.append(done)
+        self._size += len(done.tags) + len(done.keys)
+        while self._size > MOST_REMEMBERED or self._done[0].at < done.at - WINDOW:
             oldest = self._done.popleft()
             self._size -= len(oldest.tags) + len(oldest.keys)
             self._forgotten = max(self._forgotten, oldest.sequence)

@@ -15,7 +15,7 @@ BACKFILL: Final = 5000
 ATTEMPTS: Final = 4
 """How often an operation is tried with a clock that is lost again and again."""
 CHUNK: Final = 1000
-"""Tags, and keys, of one step of an invalidation."""
+"""Tags, and keys, of one step of an invalidation; values of one step of a batch."""
 EPOCH_NONCES: Final = 1 << 20
 """How many epochs differ in their random bits alone."""
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armature_cache.clocks.failover import CONFIRM_WITHIN, WINDOW
+from armature_cache.clocks.failover import CONFIRM_WITHIN, WINDOW, Done
 from armature_cache.clocks.judgement import Stamp
 from armature_cache.clocks.limits import ATTEMPTS, CHUNK
-from armature_cache.clocks.redis_commands import BumpCommands, tombstone
+from armature_cache.clocks.redis_commands import BumpCommands, tombstone, unheard
 from armature_cache.clocks.redis_sync import RedisSync
 from armature_cache.clocks.redis_wire import number, read_bump, replicas_of, text
 from armature_cache.clocks.server_replica import ServerReplica, Unsent
@@ -19,7 +19,7 @@ from armature_cache.errors import (
     BackendUnavailable,
 )
 from armature_cache.redisio import scripts
-from armature_cache.redisio.port import Command, Port, checked
+from armature_cache.redisio.port import Answer, Command, Port, checked
 
 if TYPE_CHECKING:
     from armature_cache._runtime.base import Runtime
@@ -114,35 +114,61 @@ class RedisClock(RedisSync):
         return reply
 
     async def run_all(self, bumps: Sequence[Bump], *, retry: bool = True) -> list[list[Any]]:
-        """`run`, for several scripts in one pipeline.
+        """`run`, for several scripts in one pipeline, or in several when they are many."""
+        self.check()
+        if not self.replica.epoch:
+            await self.resync()
+        replies: list[list[Any]] = []
+        for at in range(0, len(bumps), CHUNK):
+            replies += await self._run_chunk(bumps[at : at + CHUNK], retry=retry)
+        return replies
+
+    async def _run_chunk(self, bumps: Sequence[Bump], *, retry: bool) -> list[list[Any]]:
+        """Run scripts in one pipeline; the last one's reply brings the delta of all.
 
         A command is made anew for each attempt, for a resync changes what it carries. A reply of
         an epoch that is over, or of a server that this process has left, acknowledges nothing: the
         command is sent again.
         """
         done: dict[int, list[Any]] = {}
-        self.check()
-        if not self.replica.epoch:
-            await self.resync()
         for _ in range(ATTEMPTS):
             await self._enrol()
             left = [at for at in range(len(bumps)) if at not in done]
-            answer = await self.port.send([bumps[at].make() for at in left], retry=retry)
+            *others, last = [bumps[at].make() for at in left]
+            answer = await self.port.send([*map(unheard, others), last], retry=retry)
             self.saw(answer)
-            for at, reply in zip(left, checked(answer, self.port.backend), strict=True):
-                word, bump = text(reply[0]), bumps[at]
-                if word == "CHANGED" or (
-                    word != "RESYNC"
-                    and self.replica.acknowledge(read_bump(reply), answer, bump.tags, bump.keys)
-                ):
-                    done[at] = reply
-                if word not in {"CHANGED", "RESYNC"}:
-                    self.replica.note_bound(int(text(reply[7])))
+            replies = checked(answer, self.port.backend)
+            done |= self._acknowledged(bumps, dict(zip(left, replies, strict=True)), answer)
             if len(done) == len(bumps):
                 return [done[at] for at in range(len(bumps))]
             self.replica.failover.enrolled_until = -math.inf
             await self.resync()
         raise self.lost()
+
+    def _acknowledged(
+        self, bumps: Sequence[Bump], replies: dict[int, list[Any]], answer: Answer
+    ) -> dict[int, list[Any]]:
+        """Those of the replies after which nothing is left to do, by place."""
+        done = {at: reply for at, reply in replies.items() if text(reply[0]) == "CHANGED"}
+        last = replies[max(replies)]
+        if text(last[0]) in {"CHANGED", "RESYNC"}:
+            return done
+        self.replica.note_bound(int(text(last[7])))
+        bumped = {at: reply for at, reply in replies.items() if reply[0] == last[0]}
+        known = self.replica.acknowledge(
+            read_bump(last),
+            answer,
+            (
+                Done(
+                    int(text(reply[2])),
+                    answer.sent_at,
+                    tuple(bumps[at].tags),
+                    tuple(bumps[at].keys),
+                )
+                for at, reply in bumped.items()
+            ),
+        )
+        return done | bumped if known else done
 
     async def _enrol(self) -> None:
         """Be known as a writer, by the server and by its replicas, before anything is written.

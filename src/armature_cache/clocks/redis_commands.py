@@ -130,6 +130,12 @@ class BumpCommands:
         return [names.clock, names.keys, *names.of_value(sealed.key, sealed.tags)]
 
 
+def unheard(command: Command) -> Command:
+    """The same command, which leaves hint and delta to one that follows it in its pipeline."""
+    at = 5 + int(command[2])
+    return (*command[:at], -int(command[at]), *command[at + 1 :])
+
+
 NO_STAMP: Final = Stamp(0, 0)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from armature_cache import _forking
@@ -171,10 +171,8 @@ class ServerReplica(Replica):
             self.note_bound(reply.bound)
             return True
 
-    def acknowledge(
-        self, delta: Delta, answer: Answer, tags: Sequence[str], keys: Sequence[str]
-    ) -> bool:
-        """Merge the reply to a bump; False if it acknowledges nothing."""
+    def acknowledge(self, delta: Delta, answer: Answer, bumps: Iterable[Done]) -> bool:
+        """Merge the reply to the last of several bumps; False if it acknowledges nothing."""
         with self._lock:
             failover = self.failover
             if failover.replays and answer.run_id != self.run_id:
@@ -182,7 +180,8 @@ class ServerReplica(Replica):
             if not self.merge(delta, answer.sent_at):
                 return False
             if failover.replays:
-                failover.log.note(delta.last, tags, keys, answer.sent_at)
+                for done in bumps:
+                    failover.log.note(done)
                 failover.enrolled_until = answer.sent_at + WINDOW / 2
             return True
 

@@ -24,10 +24,11 @@ from armature_cache.redisio.port import (
     demoted,
     lacking,
     packed,
+    paged,
     placed,
     run_id_of,
+    taught,
     translate,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -158,17 +159,30 @@ class AsyncPort:
         run_id = await self._run_id(connection, limit)
         commands = placed(commands, run_id)
         sent_at = self._time()
-        replies, refused = await self._talk(connection, commands, limit)
-        if refused:
-            missing = lacking(commands, replies)
-            if missing:
-                scripts = [whole(commands[at]) for at in missing]
-                again, _ = await self._talk(connection, scripts, limit)
-                for at, reply in zip(missing, again, strict=True):
-                    replies[at] = reply
-            if demoted(replies):
-                await connection.disconnect(nowait=True)
+        replies: list[Any] = []
+        troubled = False
+        for page in paged(commands) if len(commands) > 1 else (commands,):
+            if replies:
+                extend(limit, self._operation_timeout)
+            found, refused = await self._page(connection, page, limit)
+            replies += found
+            troubled |= refused
+        if troubled and demoted(replies):
+            await connection.disconnect(nowait=True)
         return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
+
+    async def _page(
+        self, connection: Any, commands: Sequence[Command], limit: Limit
+    ) -> tuple[list[Any], bool]:
+        """The replies, also to calls of scripts that the server did not know; any errors?"""
+        replies, refused = await self._talk(connection, commands, limit)
+        missing = lacking(commands, replies) if refused else ()
+        if missing:
+            calls = taught([commands[at] for at in missing])
+            again, _ = await self._talk(connection, calls, limit)
+            for at, reply in zip(missing, again, strict=True):
+                replies[at] = reply
+        return replies, refused
 
     async def _talk(
         self, connection: Any, commands: Sequence[Command], limit: Limit

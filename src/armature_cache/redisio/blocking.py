@@ -19,10 +19,11 @@ from armature_cache.redisio.port import (
     demoted,
     lacking,
     packed,
+    paged,
     placed,
     run_id_of,
+    taught,
     translate,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -108,17 +109,31 @@ class BlockingPort:
             run_id = self._run_id(connection, deadline)
             commands = placed(commands, run_id)
             sent_at = self._time()
-            replies, refused = self._talk(connection, commands, deadline)
-            missing = lacking(commands, replies) if refused else ()
-            if missing:
-                again = [whole(commands[at]) for at in missing]
-                found, _ = self._talk(connection, again, deadline)
-                for at, reply in zip(missing, found, strict=True):
-                    replies[at] = reply
-            intact = not (refused and demoted(replies))
+            replies: list[Any] = []
+            troubled = False
+            for page in paged(commands) if len(commands) > 1 else (commands,):
+                if replies:
+                    deadline = self._time() + self._operation_timeout
+                found, refused = self._page(connection, page, deadline)
+                replies += found
+                troubled |= refused
+            intact = not (troubled and demoted(replies))
             return Answer(replies, run_id, sent_at, self._time(), frozenset((run_id,)))
         finally:
             line.give_back(connection, intact=intact)
+
+    def _page(
+        self, connection: Any, commands: Sequence[Command], deadline: float
+    ) -> tuple[list[Any], bool]:
+        """The replies, also to calls of scripts that the server did not know; any errors?"""
+        replies, refused = self._talk(connection, commands, deadline)
+        missing = lacking(commands, replies) if refused else ()
+        if missing:
+            calls = taught([commands[at] for at in missing])
+            again, _ = self._talk(connection, calls, deadline)
+            for at, reply in zip(missing, again, strict=True):
+                replies[at] = reply
+        return replies, refused
 
     def _talk(
         self, connection: Any, commands: Sequence[Command], deadline: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from armature_cache.errors import (
@@ -64,6 +64,16 @@ def placed(commands: Sequence[Command], run_id: str) -> list[Command]:
     ]
 
 
+def taught(commands: Sequence[Command]) -> list[Command]:
+    """The same script calls, of which the first of each script carries its text."""
+    known: set[Argument] = set()
+    calls = []
+    for command in commands:
+        calls.append(command if command[1] in known else whole(command))
+        known.add(command[1])
+    return calls
+
+
 def whole(command: Command) -> Command:
     """The same script call, carrying its text; another command as it is."""
     if command[0] != "EVALSHA":
@@ -73,6 +83,24 @@ def whole(command: Command) -> Command:
 
 PACE: Final = 100
 """Replies of a pipeline for which a server has the time of one operation."""
+_PAGE: Final = 500
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+
+
+def paged(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
+    """A pipeline in parts, each to be answered before the next is sent.
+
+    A server reads what is sent no faster than it runs it: all at once would have to be taken in the
+    time of one operation.
+    """
+    start = size = 0
+    for at, command in enumerate(commands):
+        size += sum(len(argument) for argument in command if argument.__class__ is bytes)
+        if at - start == _PAGE or (size > _PAGE_BYTES and at > start):
+            yield commands[start:at]
+            start = at
+            size = 0
+    yield commands[start:]
 
 
 class Answer(NamedTuple):

@@ -389,7 +389,8 @@ def checked_answer(loaded: object, keys: Sequence[str]) -> Mapping[str, object]:
             f"{type(loaded).__name__}",
             field="loader",
         )
-    strangers = [key for key in loaded if key not in set(keys)]
+    asked = frozenset(keys)
+    strangers = [key for key in loaded if key not in asked]
     if strangers:
         raise ConfigError(f"the loader returned keys not asked for: {strangers[:3]!r}")
     return loaded

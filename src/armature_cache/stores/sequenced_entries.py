@@ -15,6 +15,9 @@ from armature_cache.envelope import Envelope, Flag
 from armature_cache.stores.shared_entries import PAGE, Judged, SharedEntries
 
 _LEAST_LEFT: Final = 0.001
+_SLIDING: Final = Flag.SLIDING
+_SWAPPED: Final = Flag.SWAPPED
+_NO_EXPIRY: Final = Flag.NO_EXPIRY
 
 
 class SequencedEntries(SharedEntries):
@@ -74,7 +77,7 @@ class SequencedEntries(SharedEntries):
                 parsed.asof,
                 parsed.tags,
                 settled=settled,
-                swapped=bool(parsed.flags & Flag.SWAPPED),
+                swapped=bool(parsed.flags & _SWAPPED),
             )
             for key, parsed in sealed
         ]
@@ -86,31 +89,32 @@ class SequencedEntries(SharedEntries):
         )
 
     def _entry(self, key: str, parsed: Envelope, seen: int, now: float) -> StoredEntry:
-        replica, flags = self._replica, parsed.flags
+        replica, flags, epoch = self._replica, parsed.flags, parsed.epoch
         ahead = replica.server_ahead
         window = 0.0
         fresh_until = (parsed.fresh_until - ahead) / 1000
         dead_at = (parsed.dead_at - ahead) / 1000
-        if flags & Flag.SLIDING:
+        if flags & _SLIDING:
             window = (parsed.dead_at - parsed.created) / 1000
             fresh_until = dead_at = now + window
-        elif parsed.fresh_until == parsed.dead_at:
+        elif fresh_until == dead_at and dead_at < now + _LEAST_LEFT:
             # The server ends it, and has not yet; its clock may seem to be behind.
-            fresh_until = dead_at = max(dead_at, now + _LEAST_LEFT)
+            fresh_until = dead_at = now + _LEAST_LEFT
         entry = StoredEntry(
             key,
             None,
-            asof=parsed.asof,
-            epoch=replica.own_epoch(parsed.epoch, parsed.asof),
-            tags=parsed.tags,
-            created=(parsed.created - ahead) / 1000,
-            fresh_until=fresh_until,
-            dead_at=dead_at,
-            rare=rare_of(parsed.cost / 1_000_000, window, parsed.etag),
-            seen=seen,
-            type_id=parsed.type_id,
-            no_expiry=bool(flags & Flag.NO_EXPIRY),
-            counter=parsed.codec == COUNTER_CODE,
+            parsed.asof,
+            epoch if epoch == replica.epoch else replica.own_epoch(epoch, parsed.asof),
+            parsed.tags,
+            (parsed.created - ahead) / 1000,
+            fresh_until,
+            dead_at,
+            rare_of(parsed.cost / 1_000_000, window, parsed.etag),
+            seen,
+            parsed.type_id,
+            1,
+            bool(flags & _NO_EXPIRY),
+            parsed.codec == COUNTER_CODE,
         )
         replica.soften(entry)
         return entry

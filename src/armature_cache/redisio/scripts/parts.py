@@ -146,16 +146,17 @@ local function compact(key, found, surplus, horizon, limit)
   put(key, found, 'F', digits(floor))
 end
 local function surplus(key, most) return redis.call('ZCARD', key) - tonumber(most) end
--- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys,
--- 7 load time in us, 8 memory of the key clock in us, 9 whether in a cluster: 1 or 0; a longer word
--- is the member of a writer that replays
+-- common arguments: 1 run_id, 2 epoch, 3 cursor, 4 channel, 5 max_tags, 6 max_keys, 7 load time in
+-- us, 8 memory of the key clock in us, 9 whether in a cluster: 1 or 0; a longer word is the member
+-- of a writer that replays. With a negative cursor there is neither hint nor delta: the next call
+-- of the same pipeline brings them.
 local function begin()
   local s = specials(KEYS[1])
   s.S = last(KEYS[1])
   s.keys = specials(KEYS[2])
   if not s.S or not s.E or not s.F or not s.keys.F or s.R ~= ARGV[1] then return nil end
-  local E, my_epoch = tonumber(s.E), tonumber(ARGV[2])
-  if E < my_epoch or (E == my_epoch and s.S < tonumber(ARGV[3])) then return nil end
+  local E, my_epoch, cursor = tonumber(s.E), tonumber(ARGV[2]), tonumber(ARGV[3])
+  if E < my_epoch or (E == my_epoch and s.S < math.abs(cursor)) then return nil end
   if (s.A or s.Q) and s.E ~= ARGV[2] then return nil end
   local now = micros()
   if #ARGV[9] > 1 then
@@ -165,9 +166,10 @@ local function begin()
   end
   s.now = now
   s.q = math.max(s.S + 1, now)
-  s.cursor = tonumber(ARGV[3])
+  s.quiet = cursor < 0
+  s.cursor = s.quiet and s.q or cursor
   local news = redis.call('ZCOUNT', KEYS[1], '(' .. digits(s.cursor), '(' .. TOP)
-  if s.E ~= ARGV[2] or news > 20000 then s.cursor = s.S end
+  if not s.quiet and (s.E ~= ARGV[2] or news > 20000) then s.cursor = s.S end
   redis.call('ZADD', KEYS[1], digits(s.q), '\\0S')
   return s
 end
@@ -178,7 +180,7 @@ local function finish(s, added)
     compact(KEYS[1], s, surplus(KEYS[1], ARGV[5]), horizon, limit)
     compact(KEYS[2], s.keys, surplus(KEYS[2], ARGV[6]), s.now - tonumber(ARGV[8]), limit)
   end
-  if ARGV[4] ~= '' then
+  if ARGV[4] ~= '' and not s.quiet then
     redis.call(ARGV[9] == '1' and 'SPUBLISH' or 'PUBLISH', ARGV[4], digits(s.q))
   end
   return {s.E, digits(s.cursor), digits(s.q), s.F, s.keys.F,

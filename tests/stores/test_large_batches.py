@@ -1,0 +1,54 @@
+"""Many keys at once: they may take longer than one operation, for they are many."""
+
+from __future__ import annotations
+
+import pytest
+
+from armature_cache import open_cache
+from tests.conftest import StartServer
+
+MANY = {f"user:{n}": n for n in range(5000)}
+SHORT = 0.5
+"""Seconds that one operation may take; all of them together take several times that."""
+
+
+@pytest.mark.slow
+async def test_a_batch_has_more_time_than_one_operation(start_server: StartServer) -> None:
+    url = start_server().url
+    async with open_cache(url, namespace="many", operation_timeout=SHORT) as cache:
+        await cache.set_many(MANY, tags=["users"])
+        assert await cache.get_many(list(MANY)) == MANY
+        assert len(await cache.get_keys_by_tag("users")) == len(MANY)
+        assert await cache.delete_many(list(MANY)) == len(MANY)
+        assert await cache.get_or_set_many(list(MANY), lambda keys: {k: MANY[k] for k in keys}) == (
+            MANY
+        )
+
+
+@pytest.mark.slow
+def test_a_batch_of_the_sync_face_has_it_too(start_server: StartServer) -> None:
+    url = start_server().url
+    with open_cache(url, namespace="many", operation_timeout=SHORT).sync() as cache:
+        cache.set_many(MANY, tags=["users"])
+        assert cache.get_many(list(MANY)) == MANY
+        assert len(cache.get_keys_by_tag("users")) == len(MANY)
+        assert cache.delete_many(list(MANY)) == len(MANY)
+        assert cache.get_or_set_many(list(MANY), lambda keys: {k: MANY[k] for k in keys}) == MANY
+
+
+async def test_what_one_batch_stores_is_invalidated_while_it_goes_on(
+    start_server: StartServer,
+) -> None:
+    """A batch that is stored in several steps is current as of each of them."""
+    url = start_server().url
+    few = dict(list(MANY.items())[:200])
+    async with (
+        open_cache(url, namespace="many") as writer,
+        open_cache(url, namespace="many") as other,
+    ):
+        await writer.set_many(few, tags=["users"])
+        assert await other.get_many(list(few)) == few
+        await other.invalidate_tag("users")
+        assert await writer.get_many(list(few), consistency="strong") == {}
+        await writer.set_many(few, tags=["users"])
+        assert await other.get_many(list(few), consistency="strong") == few
