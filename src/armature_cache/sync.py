@@ -23,6 +23,7 @@ from armature_cache.leases import held, withdraw
 from armature_cache.options import check_key
 from armature_cache.policy import DEFAULT_POLICY, LoadKeywords, LoadPolicy
 from armature_cache.stores import base as _base
+from armature_cache.stores import hits
 from armature_cache.stores import memory as _memory
 from armature_cache.stores import null as _null
 from armature_cache.stores import tagged as _tagged
@@ -62,6 +63,7 @@ class CacheStore:
 
     def _follow_peek(self) -> None:
         self._peek = self._core._peek
+        hits.hold(self, CacheStore.get, hits.sync_get)
 
     def __repr__(self) -> str:
         return f"<sync {self._core!r}>"
@@ -266,6 +268,7 @@ class CacheStore:
 
     def with_policy(self, **policy: Unpack[LoadKeywords]) -> Self:
         twin = copy.copy(self)
+        twin.__dict__.pop("get", None)
         twin._attach(self._core.with_policy(**policy))
         return twin
 

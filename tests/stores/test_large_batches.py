@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from armature_cache import open_cache
 from tests.conftest import StartServer
@@ -52,3 +53,20 @@ async def test_what_one_batch_stores_is_invalidated_while_it_goes_on(
         assert await writer.get_many(list(few), consistency="strong") == {}
         await writer.set_many(few, tags=["users"])
         assert await other.get_many(list(few), consistency="strong") == few
+
+
+@pytest.mark.parametrize("trouble", ["FLUSHALL", "SCRIPT FLUSH"])
+async def test_a_batch_after_the_server_has_forgotten(
+    start_server: StartServer, trouble: str
+) -> None:
+    server = start_server()
+    few = dict(list(MANY.items())[:200])
+    async with open_cache(server.url, namespace="many") as cache:
+        await cache.set_many(few, tags=["users"])
+        with redis.Redis.from_url(server.url) as client:
+            client.execute_command(*trouble.split())
+        renamed = {key: value + 1 for key, value in few.items()}
+        await cache.set_many(renamed, tags=["users"])
+        assert await cache.get_many(list(few), consistency="strong") == renamed
+        await cache.invalidate_tag("users")
+        assert await cache.get_many(list(few)) == {}

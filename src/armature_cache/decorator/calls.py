@@ -59,6 +59,7 @@ class Calls(Located):
         "load",
         "misses",
         "plain",
+        "plain_of_one",
         "receiver",
         "scope",
         "strong",
@@ -96,6 +97,7 @@ class Calls(Located):
     def _settle(self, receiver: Receiver | None, keys: CallKeys) -> None:
         self.receiver, self.keys = receiver, keys
         self.key, self.plain = keys.key, keys.plain
+        self.plain_of_one = keys.plain if receiver is None else None
         self._tags = self._options.tag_templates(keys)
         self.when = self._options.test_of(keys.parameters)
         self.find_by(receiver, keys.parameters.receiver)

@@ -28,16 +28,15 @@ def sync_call(calls: Calls) -> Callable[..., Any]:  # noqa: C901 - a hit, writte
         if store is None:
             store = calls.locate(first, kwargs)
         key = None
-        plain = calls.plain
-        if plain is not None and not rest and not kwargs:
-            if second is NONE:
-                if type(first) in PLAIN and not calls.has_receiver:
-                    key = plain.get(first)
-            elif type(second) in PLAIN:
-                if calls.has_receiver:
-                    key = plain.get(second)
-                elif type(first) in PLAIN:
-                    key = plain.get((first, second))
+        if second is NONE:
+            plain = calls.plain_of_one
+            if plain is not None and not kwargs and type(first) in PLAIN:
+                key = plain.get(first)
+        elif calls.plain is not None and not rest and not kwargs and type(second) in PLAIN:
+            if calls.has_receiver:
+                key = calls.plain.get(second)
+            elif type(first) in PLAIN:
+                key = calls.plain.get((first, second))
         if key is None:
             key = calls.key(_arguments(first, second, rest), kwargs)
         entry = store._peek(key)
@@ -74,16 +73,15 @@ def async_call(  # noqa: C901 - a hit, written out
         if store is None:
             store = calls.locate(first, kwargs)
         key = None
-        plain = calls.plain
-        if plain is not None and not rest and not kwargs:
-            if second is NONE:
-                if type(first) in PLAIN and not calls.has_receiver:
-                    key = plain.get(first)
-            elif type(second) in PLAIN:
-                if calls.has_receiver:
-                    key = plain.get(second)
-                elif type(first) in PLAIN:
-                    key = plain.get((first, second))
+        if second is NONE:
+            plain = calls.plain_of_one
+            if plain is not None and not kwargs and type(first) in PLAIN:
+                key = plain.get(first)
+        elif calls.plain is not None and not rest and not kwargs and type(second) in PLAIN:
+            if calls.has_receiver:
+                key = calls.plain.get(second)
+            elif type(first) in PLAIN:
+                key = calls.plain.get((first, second))
         if key is None:
             key = calls.key(_arguments(first, second, rest), kwargs)
         entry = store._peek(key)

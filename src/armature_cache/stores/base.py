@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast, overload
@@ -249,11 +248,11 @@ class CacheStore(BulkMethods):
 
         It shares residents, connections and clock with this one, and need not be closed.
         """
-        twin = copy.copy(self)
+        twin = self._twin()
         twin.policy = self.policy.changed(policy)
-        twin.__dict__.pop("_followers", None)
         twin._origin = self
         self._followed_by(twin)
+        twin._follow_peek()
         return twin
 
     # -- the rest ----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
@@ -97,7 +96,7 @@ class MemcachedCache(MemcachedEntries):
         checked(await self._port.send([wire.nothing(node) for node in nodes]), self._port.backend)
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
+        twin = self._twin()
         twin._attach(connect.blocking_port(self.config, self.time), BLOCKING)
         return twin
 

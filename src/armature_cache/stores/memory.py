@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -282,8 +281,7 @@ class InMemoryCache(Residents):
         self._engine.clear()
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
-        twin.__dict__.pop("_followers", None)
+        twin = self._twin()
         twin.runtime = BLOCKING
         twin._flights = Flights(BLOCKING)
         self.hook.when_changed(twin._follow_peek)

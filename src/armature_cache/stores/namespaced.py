@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from armature_cache.options import check_namespace
+from armature_cache.stores import hits
 from armature_cache.stores.wrapper import Wrapper
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class NamespacedCache(Wrapper):
     def _wrap(self) -> None:
         super()._wrap()
         self.path += self._prefix
+        hits.drop(self)
         del self._peek
 
     def _follow_peek(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -124,7 +123,7 @@ class NullCache(CacheStore):
         """Nothing to let go of."""
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
+        twin = self._twin()
         twin.runtime = BLOCKING
         twin._flights = Flights(BLOCKING)
         return twin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import weakref
@@ -85,6 +86,13 @@ class EntryStore(ABC):
     def _follow_peek(self) -> None:
         """Have `_peek` at hand anew, where it is kept at hand."""
         self._tell_followers()
+
+    def _twin(self) -> Self:
+        """A copy that nobody follows, and that has nothing at hand but `_peek`."""
+        twin = copy.copy(self)
+        for name in ("_followers", "get"):
+            twin.__dict__.pop(name, None)
+        return twin
 
     def _tell_followers(self) -> None:
         for follower in list(self.__dict__.get("_followers", ())):

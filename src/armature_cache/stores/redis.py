@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
@@ -181,7 +180,7 @@ class RedisCache(RedisEntries):
             await self.clock.resign()
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
+        twin = self._twin()
         twin._attach(_background_port(self._client, self.config, self.time), BLOCKING)
         return twin
 
@@ -203,7 +202,7 @@ def _sweeper(store: RedisCache) -> Callable[[], tuple[RedisCache, connect.Thread
         if owner is None:
             return None
         port = _background_port(owner._client, owner.config, owner.time)
-        twin = copy.copy(owner)
+        twin = owner._twin()
         twin._attach(port, BLOCKING)
         return twin, port
 

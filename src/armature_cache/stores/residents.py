@@ -12,6 +12,7 @@ from armature_cache.entry import UNTOUCHED_PART, Entry
 from armature_cache.errors import ConfigError
 from armature_cache.events import Hit, Hook
 from armature_cache.stores.base import CacheStore
+from armature_cache.stores.hits import Facts
 
 if TYPE_CHECKING:
     from armature_cache.clocks.base import Clock
@@ -63,8 +64,7 @@ class Residents(CacheStore):
         hook.when_changed(self._follow_peek)
 
     def _follow_peek(self) -> None:
-        self._peek = self._peeker()  # type: ignore[assignment, method-assign]  # a hit takes no detour
-        self._tell_followers()
+        self._hold(self._peeker())
 
     def _peeker(self) -> Callable[[str], Entry | None]:
         """`_peek`, with all that it needs at hand."""
@@ -86,7 +86,10 @@ class Residents(CacheStore):
             counters.hits += 1
             return entry
 
-        return told(peek, self.hook, "memory") if self.hook.listeners else peek
+        if self.hook.listeners:
+            return told(peek, self.hook, "memory")
+        peek.facts = Facts(find, time, replica, bound, counters)  # type: ignore[attr-defined]
+        return peek
 
     def _peek(self, key: str) -> Entry | None:
         return self._peeker()(key)

@@ -19,12 +19,14 @@ from armature_cache.options import (
     resolve_tags,
     resolve_ttl,
 )
+from armature_cache.stores import hits
 from armature_cache.stores.draft import Draft, Mark
 from armature_cache.stores.primitives import EntryStore
 
 if TYPE_CHECKING:
     from armature_cache.clocks.judgement import Stamp
     from armature_cache.entry import Entry
+    from armature_cache.stores.hits import Peek
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -97,6 +99,12 @@ class SingleMethods(EntryStore):
         stamp = await self._stamp(key)
         leases.leave(self.clock.replica, self.path + key, stamp, self.time())
         return default
+
+    def _hold(self, peek: Peek) -> None:
+        """Have a function in place of `_peek`: a hit takes no detour."""
+        self._peek = peek  # type: ignore[assignment, method-assign]
+        hits.hold(self, SingleMethods.get, hits.async_get)
+        self._tell_followers()
 
     async def exists(self, key: str, *, consistency: Consistency | Unset = UNSET) -> bool:
         """Whether a key has a valid entry."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
@@ -100,7 +99,7 @@ class SQLiteCache(SQLiteEntries):
         await self.clock.ensure(self.bound, strong=True)
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
+        twin = self._twin()
         port = BlockingPort(self._database, self.config.operation_timeout)
         twin._attach(port, BLOCKING)
         return twin

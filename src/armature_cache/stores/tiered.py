@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -94,8 +93,7 @@ class TieredCache(CacheStore):
 
     def _follow_peek(self) -> None:
         # A hit takes no detour; a strong one takes a round trip.
-        self._peek = _no_peek if self.strong else self._nearest()._peek  # type: ignore[method-assign]
-        self._tell_followers()
+        self._hold(_no_peek if self.strong else self._nearest()._peek)
 
     def _adopt(self) -> None:
         if self._near.cache is None:
@@ -414,8 +412,7 @@ class TieredCache(CacheStore):
                 await self._first._close()
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
-        twin.__dict__.pop("_followers", None)
+        twin = self._twin()
         twin._far = self._far._blocking()
         if self._first is not None:
             twin._first = self._first._blocking()

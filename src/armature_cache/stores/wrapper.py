@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
@@ -50,11 +49,10 @@ class Wrapper(CacheStore):
         self.isolates = store.isolates
         self.path, self._flights, self.hook = store.path, store._flights, store.hook
         store._followed_by(self)
-        self._peek = store._peek  # type: ignore[method-assign]  # a hit takes no detour
+        self._hold(store._peek)
 
     def _follow_peek(self) -> None:
-        self._peek = self.store._peek  # type: ignore[method-assign]
-        self._tell_followers()
+        self._hold(self.store._peek)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.store!r}>"
@@ -149,8 +147,7 @@ class Wrapper(CacheStore):
         await self.store._close()
 
     def _blocking(self) -> Self:
-        twin = copy.copy(self)
-        twin.__dict__.pop("_followers", None)
+        twin = self._twin()
         twin.store = self.store._blocking()
         twin._wrap()
         return twin

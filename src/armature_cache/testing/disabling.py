@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from armature_cache.claims import NOTHING_STORED, Claim
 from armature_cache.decorator import get_default_cache
 from armature_cache.errors import ConfigError
+from armature_cache.stores import hits
 from armature_cache.stores.base import CacheStore
 from armature_cache.stores.tagged import TaggedCache
 from armature_cache.sync import CacheStore as SyncStore
@@ -68,6 +69,7 @@ class _Off:
         self._write_through = core._write
 
     def __enter__(self) -> None:
+        hits.drop(self._core)
         self._cover()
         self._core._tell_followers()
 

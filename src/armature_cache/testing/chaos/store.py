@@ -61,8 +61,7 @@ class ChaosCache(Wrapper):
 
     def _follow_peek(self) -> None:
         peek = _no_peek if self.chaos.touches("fetch") else self.store._peek
-        self._peek = peek  # type: ignore[method-assign]
-        self._tell_followers()
+        self._hold(peek)
 
     # -- striking ----------------------------------------------------------------------------
 
