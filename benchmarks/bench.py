@@ -65,7 +65,7 @@ class Bench:
         return max(number // 20, 1) if self.quick else number
 
     async def compare(
-        self, cases: dict[str, Case], count: int, *, seconds: float = 0.1, rounds: int = 7
+        self, cases: dict[str, Case], count: int, *, seconds: float = 0.03, rounds: int = 21
     ) -> dict[str, Figure]:
         """`harness.compare`, shorter in a quick run."""
         seconds = seconds / 5 if self.quick else seconds

@@ -119,7 +119,7 @@ def row(name: str) -> Callable[[Callable[[Bench], Any]], Callable[[Bench], Any]]
 
 
 async def compare(
-    cases: Mapping[str, Case], count: int, *, seconds: float = 0.1, rounds: int = 7
+    cases: Mapping[str, Case], count: int, *, seconds: float = 0.03, rounds: int = 21
 ) -> dict[str, Figure]:
     """Nanoseconds per operation of each case, of which one pass does `count`.
 

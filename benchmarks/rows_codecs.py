@@ -69,7 +69,7 @@ async def codecs(bench: Bench) -> list[Result]:
         sets = {name: _sets(store, value) for name, store in stores.items()}
         gets = {name: _gets(store) for name, store in stores.items()}
         for what, cases in (("set", sets), ("get", gets)):
-            figures = await bench.compare(cases, 1, seconds=0.1)
+            figures = await bench.compare(cases, 1, seconds=0.1, rounds=7)
             name = f"codecs-{what}-{title.replace(' ', '')}"
             remark = "" if results else "Records of a user table; the server is on this machine."
             targets = [

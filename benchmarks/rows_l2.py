@@ -25,7 +25,10 @@ def _some(count: int) -> list[str]:
 async def l2_get(bench: Bench) -> list[Result]:
     async with bench.filled(l1=False) as store, bench.client() as client:
         alone = await bench.compare(
-            {OURS: _reads(store.get), "redis-py GET": _reads(client.get)}, _FEW, seconds=0.3
+            {OURS: _reads(store.get), "redis-py GET": _reads(client.get)},
+            _FEW,
+            seconds=0.3,
+            rounds=7,
         )
         remote = store.sync()
         with redis.Redis.from_url(bench.url) as plain:
@@ -33,6 +36,7 @@ async def l2_get(bench: Bench) -> list[Result]:
                 {OURS: _plain_reads(remote.get), "redis-py GET": _plain_reads(plain.get)},
                 _FEW,
                 seconds=0.3,
+                rounds=7,
             )
         remote.close()
     remark = "Ours unseals, checks and decodes the value, judges its tags, and counts the hit."
@@ -129,7 +133,7 @@ async def get_many(bench: Bench) -> Result:
         async def ours() -> None:
             assert len(await store.get_many(keys)) == _MANY
 
-        figures = await bench.compare({OURS: ours, "MGET, decoded": bare}, 1, seconds=0.2)
+        figures = await bench.compare({OURS: ours, "MGET, decoded": bare}, 1, seconds=0.2, rounds=7)
     return Result(
         "get-many",
         f"`get_many` of {_MANY} keys from L2",
@@ -196,7 +200,7 @@ def _cashews_sets(cache: Any, items: list[tuple[str, str]]) -> Case:
 async def claim_l1(bench: Bench) -> Result:
     async with bench.filled("near") as near, bench.filled("far", l1=False) as far:
         figures: dict[str, Figure] = await bench.compare(
-            {OURS: _reads(near.get), "L2 hit": _reads(far.get)}, _FEW, seconds=0.2
+            {OURS: _reads(near.get), "L2 hit": _reads(far.get)}, _FEW, seconds=0.2, rounds=7
         )
     return Result(
         "claim-l1",

@@ -56,7 +56,7 @@ async def memcached_get(bench: Bench) -> Result:
                 for key, value in _ITEMS:
                     await cache.set(key, value, ttl=TTL)
                 cases["aiocache"] = _reads(cache.get)
-            figures = await bench.compare(cases, _FEW, seconds=0.3)
+            figures = await bench.compare(cases, _FEW, seconds=0.3, rounds=7)
     title = "Memcached: L2 hit, one task"
     return Result("memcached-get", title, "ns", figures, (), _REMARK, by="median")
 
@@ -74,7 +74,7 @@ async def memcached_get_sync(bench: Bench) -> Result:
                 for key, value in _ITEMS:
                     client.set(key, value, expire=TTL)
                 cases["pymemcache"] = _plain_reads(client.get)
-            figures = await bench.compare(cases, _FEW, seconds=0.3)
+            figures = await bench.compare(cases, _FEW, seconds=0.3, rounds=7)
             remote.close()
     title = "Memcached: L2 hit, one thread, sync face"
     return Result("memcached-get-sync", title, "ns", figures, (), _REMARK, by="median")
@@ -99,7 +99,7 @@ async def memcached_set(bench: Bench) -> Result:
                         await cache.set(key, value, ttl=TTL)
 
                 cases["aiocache, no tags"] = theirs
-            figures = await bench.compare(cases, _FEW, seconds=0.3)
+            figures = await bench.compare(cases, _FEW, seconds=0.3, rounds=7)
     return Result(
         "memcached-set",
         "Memcached: tagged `set`, two tags",

@@ -104,14 +104,14 @@ async def sqlite(bench: Bench) -> list[Result]:
         results = [
             Result(
                 "sqlite-get", "read of a cache file", "ns",
-                await bench.compare(gets, _FEW, seconds=0.3),
+                await bench.compare(gets, _FEW, seconds=0.3, rounds=7),
                 (Target("times", 10, _DISKCACHE, subject=_TIERS),),
                 "Ours checks the envelope and the file, judges the tags by the clock, and decodes.",
                 by="median",
             ),
             Result(
                 "sqlite-set", "write to a cache file", "ns",
-                await bench.compare(sets, _FEW, seconds=0.3),
+                await bench.compare(sets, _FEW, seconds=0.3, rounds=7),
                 (),
                 "In its default settings diskcache waits for the disk now and then, which survives "
                 "a power cut; ours begins cold after one.",

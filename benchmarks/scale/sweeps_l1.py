@@ -107,6 +107,7 @@ async def tags(bench: Bench) -> list[Curve]:
                     "far": lambda far=far: read(far),
                 },
                 count,
+                seconds=0.1,
                 rounds=5,
             )
         hits["armature, L1 hit"][number] = figures["near"].best

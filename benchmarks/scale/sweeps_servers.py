@@ -137,7 +137,7 @@ async def sizes(bench: Bench) -> list[Curve]:
             await write()
             await bare_write()
             figures = await bench.compare(
-                {"r": read, "w": write, "br": bare_read, "bw": bare_write}, 1, rounds=5
+                {"r": read, "w": write, "br": bare_read, "bw": bare_write}, 1, seconds=0.1, rounds=5
             )
         reads[OURS][size], reads["redis-py"][size] = figures["r"].median, figures["br"].median
         writes[OURS][size], writes["redis-py"][size] = figures["w"].median, figures["bw"].median
@@ -175,7 +175,7 @@ async def nodes(bench: Bench) -> Curve:
 
                 await write()
                 cases = {names[0]: read, names[1]: together, names[2]: write, names[3]: drop}
-                figures = await bench.compare(cases, _TASKS, rounds=5)
+                figures = await bench.compare(cases, _TASKS, seconds=0.1, rounds=5)
         for name, figure in figures.items():
             series[f"armature, {name}"][count] = figure.median
     return Curve(

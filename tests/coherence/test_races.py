@@ -327,6 +327,23 @@ async def _round_trips(cache: TaggedCache, line: Tap, size: int) -> list[int]:
     return counts
 
 
+@pytest.mark.parametrize("last", ["set", "delete", "invalidation"])
+async def test_a_sync_without_news_leaves_entries_alone(make: Build, last: str) -> None:
+    cache, _ = make()
+    await cache.set("k", 1, tags=["t"], as_of=None)
+    if last == "delete":
+        await cache.delete("other")
+    if last == "invalidation":
+        await cache.invalidate_tag("other")
+    assert await cache.get("k", consistency="strong") == 1
+    before = cache.clock.replica.generation
+    for _ in range(3):
+        assert await cache.get("k", consistency="strong") == 1
+    assert cache.clock.replica.generation == before
+    await cache.invalidate_tag("t")
+    assert cache.clock.replica.generation > before
+
+
 async def test_a_warm_hit_needs_no_round_trip(make: Build) -> None:
     cache, line = make(staleness_bound=60)
     await cache.set_with_tags("k", "v", ["a", "b"], ttl=60)

@@ -147,9 +147,9 @@ class Replica(Judge):
             if changed:
                 self.known_above = max(self.known_above, delta.cursor)
                 self.keys_known_above = max(self.keys_known_above, delta.cursor)
-            self._know(delta.tags)
-            _raise(self.keys, delta.keys)
-            changed |= bool(delta.tags or (delta.keys and not self.own))
+            # A sync brings the last bump once more: no entry has to be looked at again for that.
+            changed |= self._know(delta.tags)
+            changed |= _raise(self.keys, delta.keys) and not self.own
             changed |= delta.floor > self.floor
             self.floor = max(self.floor, delta.floor)
             if delta.cursor < delta.keys_floor:
@@ -181,9 +181,9 @@ class Replica(Judge):
         self.forget()
         self.epoch = epoch
 
-    def _know(self, news: Mapping[bytes, int]) -> None:
-        _raise(self.tags, news)
+    def _know(self, news: Mapping[bytes, int]) -> bool:
         self._soft = self._soft or any(map(is_soft, news))
+        return _raise(self.tags, news)
 
     def advance(self, tags: Sequence[bytes], keys: Sequence[bytes], micros: int) -> int:
         """Record a bump of digests in a clock that lives here, at a time in µs.
@@ -256,10 +256,14 @@ class Replica(Judge):
             self.generation += 1
 
 
-def _raise(known: dict[bytes, int], news: Mapping[bytes, int]) -> None:
+def _raise(known: dict[bytes, int], news: Mapping[bytes, int]) -> bool:
+    """Take in later sequences; whether there are any."""
+    risen = False
     for name, sequence in news.items():
         if sequence > known.get(name, 0):
             known[name] = sequence
+            risen = True
+    return risen
 
 
 def _drop_oldest(known: dict[bytes, int], keep: int) -> int:
