@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 import redis
 
 from armature_cache import open_cache
+from armature_cache.redisio import aio, port
 from tests.conftest import StartServer
 
 MANY = {f"user:{n}": n for n in range(5000)}
@@ -35,6 +38,32 @@ def test_a_batch_of_the_sync_face_has_it_too(start_server: StartServer) -> None:
         assert len(cache.get_keys_by_tag("users")) == len(MANY)
         assert cache.delete_many(list(MANY)) == len(MANY)
         assert cache.get_or_set_many(list(MANY), lambda keys: {k: MANY[k] for k in keys}) == MANY
+
+
+@pytest.mark.parametrize("trouble", ["flush", "clear"])
+async def test_what_was_stored_before_the_clock_began_anew_is_stored_again(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    url = start_server().url
+    with open_cache(url, namespace="many").sync() as other, redis.Redis.from_url(url) as client:
+        other.set("k", 1)
+        begin_anew = {"flush": client.flushall, "clear": other.clear}[trouble]
+
+        def interrupted(commands: Sequence[port.Command]) -> Iterator[Sequence[port.Command]]:
+            for page in port.paged(commands):
+                yield page
+                if pauses:
+                    pauses.pop()
+                    begin_anew()
+
+        pauses = ["after the first page"]
+        monkeypatch.setattr(aio, "paged", interrupted)
+        thousand = dict(list(MANY.items())[:1000])
+        async with open_cache(url, namespace="many") as cache:
+            await cache.set_many(thousand, tags=["users"])
+            assert not pauses
+            assert await cache.get_many(list(thousand), consistency="strong") == thousand
+        assert other.get_many(list(thousand), consistency="strong") == thousand
 
 
 async def test_what_one_batch_stores_is_invalidated_while_it_goes_on(
