@@ -103,7 +103,6 @@ class CacheStore:
         self,
         key: str,
         default: object = None,
-        *,
         type: object = None,
         consistency: Consistency | Unset = UNSET,
     ) -> Any:

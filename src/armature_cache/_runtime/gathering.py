@@ -63,7 +63,7 @@ class Gatherer(Generic[T, R]):
 
     def _done(self) -> None:
         self._under_way -= 1
-        if not self._due:
+        if self._waiting and not self._due:
             self._begin()
 
     def _begin(self) -> None:

@@ -156,7 +156,7 @@ class AsyncPort:
             await line.hang_up()
 
     async def _converse(self, connection: Any, commands: Sequence[Command], limit: Limit) -> Answer:
-        run_id = await self._run_id(connection, limit)
+        run_id = getattr(connection, _RUN_ID, None) or await self._run_id(connection, limit)
         commands = placed(commands, run_id)
         sent_at = self._time()
         replies: list[Any] = []
@@ -202,14 +202,12 @@ class AsyncPort:
         return replies, refused
 
     async def _run_id(self, connection: Any, limit: Limit) -> str:
-        known: str | None = getattr(connection, _RUN_ID, None)
-        if known is None:
-            (info,), _ = await self._talk(connection, [("INFO", "server")], limit)
-            if isinstance(info, Exception):
-                raise info
-            known = run_id_of(info)
-            connection.register_connect_callback(self._reconnected)
-            setattr(connection, _RUN_ID, known)
+        (info,), _ = await self._talk(connection, [("INFO", "server")], limit)
+        if isinstance(info, Exception):
+            raise info
+        known = run_id_of(info)
+        connection.register_connect_callback(self._reconnected)
+        setattr(connection, _RUN_ID, known)
         return known
 
     async def _reconnected(self, connection: Any) -> None:

@@ -1,7 +1,8 @@
 """Hits of resident entries, written out: a function call more would cost a tenth of one.
 
 What stands in the way of a plain hit is left to the method that a function here stands in for:
-an entry that has to be looked at again, a lease, a type, a consistency, a bad key.
+an entry that has to be looked at again, a lease, a type, a consistency, a bad key. Parameters that
+go by name alone would cost as much as the look at the clock; type checkers hold users to that.
 """
 
 from __future__ import annotations
@@ -70,7 +71,6 @@ def async_get(holder: Any, whole: Get, facts: Facts) -> Get:
     async def get(
         key: str,
         default: object = None,
-        *,
         type: object = None,
         consistency: Consistency | Unset = UNSET,
     ) -> Any:
@@ -102,7 +102,6 @@ def sync_get(holder: Any, whole: Get, facts: Facts) -> Get:
     def get(
         key: str,
         default: object = None,
-        *,
         type: object = None,
         consistency: Consistency | Unset = UNSET,
     ) -> Any:

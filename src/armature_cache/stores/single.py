@@ -67,7 +67,6 @@ class SingleMethods(EntryStore):
         self,
         key: str,
         default: object = None,
-        *,
         type: object = None,
         consistency: Consistency | Unset = UNSET,
     ) -> Any:
