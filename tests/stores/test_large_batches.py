@@ -99,3 +99,14 @@ async def test_a_batch_after_the_server_has_forgotten(
         assert await cache.get_many(list(few), consistency="strong") == renamed
         await cache.invalidate_tag("users")
         assert await cache.get_many(list(few)) == {}
+
+
+def test_a_pipeline_goes_out_in_parts_of_bounded_number_and_size() -> None:
+    small: list[port.Command] = [("GET", f"k{n}") for n in range(1201)]
+    assert [len(page) for page in port.paged(small)] == [500, 500, 201]
+    large: list[port.Command] = [("SET", "k", bytes(1_500_000)) for _ in range(5)]
+    assert [len(page) for page in port.paged(large)] == [2, 2, 1]
+    huge: list[port.Command] = [("SET", "k", bytes(9_000_000)), *small[:3]]
+    assert [len(page) for page in port.paged(huge)] == [1, 3]
+    for commands in (small, large, huge):
+        assert [command for page in port.paged(commands) for command in page] == commands

@@ -84,7 +84,9 @@ def whole(command: Command) -> Command:
 PACE: Final = 100
 """Replies of a pipeline for which a server has the time of one operation."""
 _PAGE: Final = 500
+"""Commands of a pipeline that are sent together at the most."""
 _PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of arguments that are, unless a single command has more."""
 
 
 def paged(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
@@ -95,11 +97,11 @@ def paged(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
     """
     start = size = 0
     for at, command in enumerate(commands):
-        size += sum(len(argument) for argument in command if argument.__class__ is bytes)
-        if at - start == _PAGE or (size > _PAGE_BYTES and at > start):
+        own = sum(len(argument) for argument in command if argument.__class__ is bytes)
+        if at - start == _PAGE or (size + own > _PAGE_BYTES and at > start):
             yield commands[start:at]
-            start = at
-            size = 0
+            start, size = at, 0
+        size += own
     yield commands[start:]
 
 
