@@ -36,7 +36,7 @@ a row says otherwise; a lifetime of an hour.
 - "Tagged and coherent" is `TaggedCache(TieredCache(InMemoryCache(), RedisCache(...)))` on a \
 Valkey server on the same machine, over loopback, with hints and statistics on: what `open_cache` \
 gives.
-- Cases take turns: 21 rounds of at least 0.03 s a case, and seven of 0.3 s where a server answers; \
+- Cases take turns: 21 rounds of at least 0.03 s a case, seven of 0.3 s where a server answers; \
 the order rotates. Rows without a server show the best round, rows with one the median.
 - The garbage collector runs between cases, as in `timeit`; its pauses have a row of their own.
 - A ratio of 0.5 x means that ours takes half the peer's time, bytes or memory.
