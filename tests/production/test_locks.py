@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from armature_cache import CacheRegistry, TaggedCache, _forking, cache, open_cache
 from armature_cache.clocks.listener import Listener
 from armature_cache.sqliteio.upkeep import Upkeep
 
 _KINDS = (type(threading.Lock()), type(threading.RLock()))
-_RENEWED = (Listener, Upkeep)
-"""What gets a lock of its own in a child."""
+_RENEWED = (Listener, Upkeep, redis.ConnectionPool)
+"""What gets a lock of its own in a child, or is not used there."""
 
 
 def _locks(thing: object) -> Iterator[tuple[str, Any]]:

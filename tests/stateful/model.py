@@ -135,7 +135,10 @@ class Model:
     def offer(
         self, path: str, value: object, tags: Iterable[str], dead_at: float, lease: Moment
     ) -> None:
-        """Store a value after a miss, if nothing has happened to its key and tags since."""
+        """Store a value after a miss, if nothing has happened to its key and tags since.
+
+        Else it is gone, unless somebody who had missed it, too, has stored the same.
+        """
         tags = list(tags)
         item = self.items.get(path)
         newest = max((self._newest(tag) for tag in tags), default=0)
@@ -144,8 +147,17 @@ class Model:
             newest = max(newest, item.n)
         if self.now - lease.at >= LEASE_LIFE or (lease.epoch == self.epoch and newest <= lease.n):
             self.put(path, value, tags, dead_at)
-        else:
+        elif not self._agrees(path, Item(value, frozenset(tags), self.epoch, lease.n, dead_at)):
             self.delete(path)
+
+    def _agrees(self, path: str, offered: Item) -> bool:
+        item = self.alive(path)
+        if item is None or type(item.value) is not type(offered.value):
+            return False
+        if (item.value, item.tags) != (offered.value, offered.tags):
+            return False
+        ends_alike = math.isinf(item.dead_at) == math.isinf(offered.dead_at)
+        return not self.shared or (item.n > offered.n and ends_alike and not item.counter)
 
     def delete(self, path: str) -> bool:
         """Whether there was something."""
