@@ -11,8 +11,8 @@ from armature_cache import open_cache
 from armature_cache.redisio import aio, port
 from tests.conftest import StartServer
 
-MANY = {f"user:{n}": n for n in range(5000)}
-SHORT = 0.5
+MANY = {f"user:{n}": n for n in range(8000)}
+SHORT = 1.0
 """Seconds that one operation may take; all of them together take several times that."""
 
 

@@ -81,7 +81,7 @@ async def test_the_address_of_a_sentinel(watched: SentinelServers) -> None:
 
 async def says(url: str, pattern: str, *, kind: type[BackendError] = BackendError) -> None:
     """Both faces name the mistake and its cure, and reads do without the server."""
-    settings: dict[str, Any] = {"operation_timeout": 0.5, "connect_timeout": 0.5}
+    settings: dict[str, Any] = {"operation_timeout": 5.0, "connect_timeout": 5.0}
     store = RedisCache(CacheConfig.redis(url, **settings))
     with pytest.raises(kind, match=pattern):
         await store.get("k")

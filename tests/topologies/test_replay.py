@@ -343,9 +343,8 @@ async def test_a_restart_from_a_snapshot_is_no_failover(
 
 
 async def test_replicas_that_do_not_confirm_are_told_of(
-    pair: Pair, open_two: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, open_two: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("armature_cache.clocks.redis.CONFIRM_WITHIN", 0.05)
     pair.lag()
     cache, _ = open_two()
     with caplog.at_level(logging.WARNING, "armature_cache"):

@@ -151,7 +151,7 @@ async def test_a_cluster_without_all_its_slots_says_so(
     start_cluster: StartCluster, open_at: OpenAt
 ) -> None:
     cluster = start_cluster(masters=3, replicas=0)
-    cache = open_at(cluster.url, operation_timeout=0.5, connect_timeout=0.5)
+    cache = open_at(cluster.url, operation_timeout=2.0, connect_timeout=2.0)
     await cache.set("k", "v", ttl=60)
     cluster.masters()[0].kill()
 

@@ -111,7 +111,7 @@ async def _use(
     url: str, namespace: str, face: str, *, strict: bool, on_failover: str = "reset"
 ) -> None:
     common: dict[str, Any] = {
-        "namespace": namespace, "operation_timeout": 1.0, "on_failover": on_failover
+        "namespace": namespace, "operation_timeout": 5.0, "on_failover": on_failover
     }  # fmt: skip
     own, other = open_cache(url, **common), open_cache(_other_name(url), **common)
     cache = Face(own if face == "async" else own.sync())
@@ -222,7 +222,7 @@ async def test_slots_under_way_need_the_right_to_ask(
     with _user(ring, namespace) as user:
         user.allow([*KEYS, *CHANNEL, *(each for each in CLUSTER if allowed or each != "+asking")])
         l2_only = TieredCacheConfig(enable_l1=False)
-        cache = open_at(user.url(ring.url), operation_timeout=1, tiers=l2_only)
+        cache = open_at(user.url(ring.url), operation_timeout=5, tiers=l2_only)
         await cache.set(key, "before", ttl=60)
         slot = moving.slot(key)
         move = await asyncio.to_thread(ring.start_move, slot, moving.target(slot))

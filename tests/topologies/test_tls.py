@@ -120,13 +120,13 @@ async def test_certificates_on_both_sides(
 async def test_without_a_certificate_servers_that_want_one_refuse(
     mutual: ServerGroup | RedisServer, papers: Papers, open_at: OpenAt, face: str
 ) -> None:
-    cache = open_at(f"{mutual.url}?ssl_ca_certs={papers.ca}", face=face, operation_timeout=1)
+    cache = open_at(f"{mutual.url}?ssl_ca_certs={papers.ca}", face=face, operation_timeout=5)
     with pytest.raises(BackendError):
         await cache.ping()
     certificate, key = papers.stranger
     url = f"{mutual.url}?ssl_ca_certs={papers.ca}&ssl_certfile={certificate}&ssl_keyfile={key}"
     with pytest.raises(BackendError):
-        await open_at(url, face=face, operation_timeout=1).ping()
+        await open_at(url, face=face, operation_timeout=5).ping()
 
 
 OPTIONS = {

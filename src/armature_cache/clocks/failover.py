@@ -24,7 +24,8 @@ MOST_REMEMBERED: Final = 20_000
 REPORT_WITHIN: Final = 15.0
 """Seconds that writers have to report to a promoted server; then everything older is dead."""
 CONFIRM_WITHIN: Final = 1.0
-"""Seconds that replicas have to confirm an enrolment, and until it is tried again."""
+"""Seconds that replicas have to confirm an enrolment, or half of an operation's time if that is
+less; and until it is tried again."""
 HEARTBEAT: Final = 1.0
 """Seconds between two syncs of a process without readers: it has to notice a failover."""
 

@@ -55,6 +55,7 @@ class RedisClock(RedisSync):
             replica, port, config=config, runtime=runtime, time=time, listener=listener
         )
         self.commands = BumpCommands(replica, self._names, config.max_load_time)
+        self._confirm_within = min(CONFIRM_WITHIN, config.operation_timeout / 2)
 
     async def flush(self) -> None:
         await super().flush()
@@ -182,7 +183,7 @@ class RedisClock(RedisSync):
         answer = await self.port.send([("INFO", "replication")])
         (info,) = checked(answer, self.port.backend)
         count = replicas_of(info)
-        wait: Command = ("WAIT", count, int(CONFIRM_WITHIN * 1000))
+        wait: Command = ("WAIT", count, int(self._confirm_within * 1000))
         (confirmed,) = await self._command_clock(enrol=True, then=[wait] if count else []) or [0]
         good = int(confirmed) >= count
         failover.enrolled_until = self._time() + (WINDOW / 2 if good else CONFIRM_WITHIN)
@@ -190,7 +191,7 @@ class RedisClock(RedisSync):
             logger.warning(
                 "%s: %d of %d replicas confirmed this process as a writer within %s s; a failover "
                 "that ends this process, too, may lose its last invalidations",
-                self.port.backend, int(confirmed), count, CONFIRM_WITHIN,
+                self.port.backend, int(confirmed), count, self._confirm_within,
             )  # fmt: skip
         self._demand()
 
@@ -217,7 +218,7 @@ class RedisClock(RedisSync):
         commands: list[Command] = [
             ("ZSCORE", self._names.writers, failover.member),
             ("ZREM", self._names.clock, b"\0nil"),
-            ("WAIT", count, int(CONFIRM_WITHIN * 1000)),
+            ("WAIT", count, int(self._confirm_within * 1000)),
         ]
         heard, _, confirmed = checked(await self.port.send(commands), self.port.backend)
         if heard is not None and int(confirmed) >= count:
