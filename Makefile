@@ -8,7 +8,7 @@ BENCH := .venv-bench/bin
 BENCH_READY := .venv-bench/.ready
 FUZZ := .venv-fuzz/bin
 FUZZ_READY := .venv-fuzz/.ready
-PYTEST := $(BIN)/python -m pytest -q --numprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 3 --dist worksteal
 export PYTHONUTF8 := 1
 
 help: ## Show these lines

@@ -61,7 +61,14 @@ class Crowd(NamedTuple):
 
     async def rush(self, begin: Barrier) -> None:
         """All callers at once, when all processes are ready."""
-        config = CacheConfig.redis(self.url, namespace=self.namespace, hints=self.hints)
+        # What a crowded machine takes its time for is no failing server.
+        config = CacheConfig.redis(
+            self.url,
+            namespace=self.namespace,
+            hints=self.hints,
+            operation_timeout=30.0,
+            connect_timeout=30.0,
+        )
         core = TaggedCache(TieredCache(InMemoryCache(), RedisCache(config)))
         async with core:
             await core.get("warm")
