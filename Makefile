@@ -27,8 +27,8 @@ torture: $(READY) ## Break servers while workers use them (MINUTES=n TOPOLOGY=cl
 kills: $(READY) ## Kill processes that write to an SQLite cache (KILLS=n SEED=n are optional)
 	@$(BIN)/python -m tests.sqlite.crash --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
-check: lint ## Lint, and the tests that are fast and need one kind of server
-	@$(PYTEST) -m "not slow and not faults and not redis7 and not memcached"
+check: lint ## Lint, and the tests that are fast and need one kind of server, on the stores themselves
+	@$(PYTEST) -m "not slow and not broad and not faults and not redis7 and not memcached"
 
 lint: $(READY) ## Format, lint, types, layers
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

@@ -31,6 +31,8 @@ from tests.conftest import StartCluster, StartSentinel, StartServer
 from tests.contract.faces import DEADLINE, eventually
 from tests.torture.proxy import Proxy, Rule
 
+pytestmark = pytest.mark.slow
+
 EVICTING = {"maxmemory": "200mb", "maxmemory-policy": "allkeys-lru"}
 
 

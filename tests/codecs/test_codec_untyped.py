@@ -35,6 +35,8 @@ from armature_cache.codecs.json import JsonCodec
 from armature_cache.codecs.msgpack import MessagePackCodec
 from armature_cache.errors import UnsupportedValue
 
+pytestmark = pytest.mark.slow
+
 MSGPACK, JSON = MessagePackCodec(), JsonCodec()
 SETTINGS = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 

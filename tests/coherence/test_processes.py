@@ -9,6 +9,8 @@ import pytest
 
 from tests.coherence.peers import BOUND, Peer, build
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=[True, False], ids=["hints", "no hints"])
 def peer(request: pytest.FixtureRequest, any_url: str, namespace: str) -> Iterator[Peer]:

@@ -2,7 +2,7 @@
 
 The stacks of `_BOTH` meet every test on both faces, those of `_FULL` on all servers of their kind,
 too, and those of `_TWINS` the `.sync()` of the async face. The other nestings meet every test once:
-which face and server it is changes from test to test.
+which face and server it is changes from test to test. Only those of `_NARROW` are in `make check`.
 
     cache      a store of every stack
     once       a store of every stack, with one face and server each: for what takes long
@@ -38,6 +38,7 @@ _WANTS = {
 }
 _FULL = {"redis", "tagged-tiered", "tagged-tiered-memcached"}
 _BOTH = {*_FULL, "memory", "memcached", "sqlite", "tagged-tiered-sqlite"}
+_NARROW = {"memory", "tagged-tiered"}
 _TWINS = {
     *_FULL,
     "memory",
@@ -82,7 +83,7 @@ def _places(stack: Stack, turn: int, *, once: bool) -> Iterator[object]:
     for number, face in enumerate(faces):
         if stack.file or not stack.shared:
             kind = "file" if stack.file else None
-            yield pytest.param((stack, face, kind), id=f"{stack.name}-{face}")
+            yield pytest.param((stack, face, kind), id=f"{stack.name}-{face}", marks=_marks(stack))
             continue
         places = [_on(stack, face, server) for server in stack.servers]
         if stack.name in _FULL and not once:
@@ -94,8 +95,14 @@ def _places(stack: Stack, turn: int, *, once: bool) -> Iterator[object]:
 def _on(stack: Stack, face: str, server: str) -> object:
     """A stack and face on a server, by the name of its fixture."""
     kind = _KINDS.get(server, server)
-    marks = [getattr(pytest.mark, marker) for marker in _MARKERS.get(server, ())]
-    return pytest.param((stack, face, server), id=f"{stack.name}-{face}-{kind}", marks=marks)
+    return pytest.param(
+        (stack, face, server), id=f"{stack.name}-{face}-{kind}", marks=_marks(stack, server)
+    )
+
+
+def _marks(stack: Stack, server: str = "") -> list[pytest.MarkDecorator]:
+    names = [*_MARKERS.get(server, ()), *(() if stack.name in _NARROW else ("broad",))]
+    return [getattr(pytest.mark, name) for name in names]
 
 
 @pytest.fixture(scope="session")

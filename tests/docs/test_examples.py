@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import StartMemcached, StartServer
 from tests.docs.program import FENCE, MEMCACHED, REDIS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PROGRAMS = [page for page in PAGES if FENCE.search(page.read_text("utf-8"))]

@@ -14,6 +14,8 @@ from armature_cache.engine import engine as engine_module
 from armature_cache.entry import Entry
 from tests.engine.engine_support import check, make
 
+pytestmark = pytest.mark.slow
+
 KEYS = st.sampled_from([f"key-{number}" for number in range(24)])
 TTLS = st.one_of(
     st.just(math.inf),

@@ -13,6 +13,8 @@ from armature_cache.engine.ghosts import Ghosts
 from armature_cache.engine.policy import MAIN, Policy
 from tests.engine.engine_support import check, make, replay
 
+pytestmark = pytest.mark.slow
+
 CAPACITY = 500
 
 

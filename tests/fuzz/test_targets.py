@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.slow
+
 SEEDS = seeds()
 each_target = pytest.mark.parametrize("name", TARGETS)
 

@@ -7,23 +7,19 @@ from dataclasses import replace
 import pytest
 
 from tests.model.memcached.model import check
-from tests.model.memcached.scenarios import MUTATIONS, SCENARIOS, SLOW
+from tests.model.memcached.scenarios import MUTATIONS, SCENARIOS
 
-pytestmark = pytest.mark.timeout(300)  # it visits every state there is
-
-
-def _slow_marked(names: list[tuple[str, ...]]) -> list[object]:
-    slow = pytest.mark.slow
-    return [pytest.param(*name, marks=slow if name[-1] in SLOW else ()) for name in names]
+# They visit every state there is.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
-@pytest.mark.parametrize("name", _slow_marked([(name,) for name in SCENARIOS]))
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_holds(name: str) -> None:
     result = check(SCENARIOS[name], max_states=100_000)
     assert result.ok, result.explain()
 
 
-@pytest.mark.parametrize(("mutation", "name"), _slow_marked(list(MUTATIONS.items())))
+@pytest.mark.parametrize(("mutation", "name"), MUTATIONS.items())
 def test_mutation_is_caught(mutation: str, name: str) -> None:
     scenario = SCENARIOS[name]
     mutated = replace(scenario, mutations=scenario.mutations | {mutation})

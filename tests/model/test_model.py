@@ -8,17 +8,13 @@ import pytest
 
 from tests.model.checker import BoundExceeded, explore
 from tests.model.model import check
-from tests.model.scenarios import HAZARDS, MUTATIONS, SCENARIOS, SLOW
+from tests.model.scenarios import HAZARDS, MUTATIONS, SCENARIOS
 
-pytestmark = pytest.mark.timeout(300)  # it visits every state there is
-
-
-def _slow_marked() -> list[object]:
-    slow = pytest.mark.slow
-    return [pytest.param(name, marks=slow if name in SLOW else ()) for name in SCENARIOS]
+# They visit every state there is.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
-@pytest.mark.parametrize("name", _slow_marked())
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_holds(name: str) -> None:
     result, _ = check(SCENARIOS[name], max_states=100_000)
     assert result.ok, result.explain()

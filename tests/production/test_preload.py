@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import StartServer
 
+pytestmark = pytest.mark.slow
+
 _COMMON = """
 import asyncio, os, signal, sys, time, warnings
 from armature_cache import open_cache

@@ -11,6 +11,8 @@ from armature_cache import CacheConfig, ConfigError, open_cache
 from armature_cache.stores import reclaiming
 from tests.contract.faces import Face, eventually
 
+pytestmark = pytest.mark.slow
+
 each_face = pytest.mark.parametrize("face", ["async", "sync"])
 
 

@@ -10,6 +10,8 @@ import pytest
 from armature_cache import CounterError, envelope, open_cache
 from tests.coherence.peers import Peer
 
+pytestmark = pytest.mark.slow
+
 LATER = 2
 
 

@@ -18,6 +18,8 @@ from armature_cache.codecs import types as table
 from armature_cache.testing import RedisServer
 from tests.sealing.vault import GONE, KEYS, Vault, undecodable
 
+pytestmark = pytest.mark.broad
+
 
 @pytest.fixture
 def server_url(valkey: RedisServer) -> str:

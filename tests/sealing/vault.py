@@ -10,6 +10,7 @@ import redis
 import armature_cache
 import armature_cache.sync
 from armature_cache import CacheConfig, KeyRing, envelope
+from armature_cache._time import TimeSource, boottime
 from armature_cache.envelope import Envelope
 from tests.contract.faces import Face
 
@@ -35,13 +36,14 @@ class Vault:
         *,
         namespace: str | None = None,
         tagged: bool = False,
+        time: TimeSource = boottime,
         **settings: Any,
     ) -> Face:
         """A store that knows of the others only through the server."""
         module = armature_cache.sync if self.face == "sync" else armature_cache
         settings = {"hints": False, "staleness_bound": 0.05, **settings}
         config = CacheConfig.redis(self.url, namespace=namespace or self.namespace, **settings)
-        store: Any = module.RedisCache(config, codec=codec)
+        store: Any = module.RedisCache(config, codec=codec, time=time)
         made = Face(module.TaggedCache(store) if tagged else store)
         self._stores.append(made)
         return made

@@ -18,6 +18,8 @@ from armature_cache.sqliteio import upkeep
 from tests.contract.faces import DEADLINE
 from tests.sqlite.conftest import Disk
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1024 * 1024
 
 

@@ -18,6 +18,8 @@ from armature_cache.sqliteio import schema
 from tests.coherence.peers import Peer
 from tests.sqlite.conftest import Disk
 
+pytestmark = pytest.mark.slow
+
 GONE = "gone"
 BOUND = 0.05
 

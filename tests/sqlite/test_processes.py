@@ -22,6 +22,8 @@ from tests.contract.faces import DEADLINE
 from tests.sqlite import crash
 from tests.sqlite.conftest import Disk
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 
 

@@ -66,10 +66,10 @@ async def test_what_was_stored_before_the_clock_began_anew_is_stored_again(
         assert other.get_many(list(thousand), consistency="strong") == thousand
 
 
-async def test_what_one_batch_stores_is_invalidated_while_it_goes_on(
+async def test_another_cache_drops_a_batch_as_a_whole_and_sees_the_next(
     start_server: StartServer,
 ) -> None:
-    """A batch that is stored in several steps is current as of each of them."""
+    """All of a pipeline is acknowledged by the delta of its last call."""
     url = start_server().url
     few = dict(list(MANY.items())[:200])
     async with (

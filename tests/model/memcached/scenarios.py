@@ -105,27 +105,3 @@ MUTATIONS: Final = {
 }
 
 # More than a second each, so `make check` leaves them out.
-SLOW: Final = {
-    "tag and loads",
-    "own loads",
-    "late tags and get",
-    "strong",
-    "delete, get and load",
-    "sets",
-    "sets and get",
-    "confirmed sets",
-    "mark and tag",
-    "mark and delete",
-    "mark and set",
-    "set after a miss, and delete",
-    "write after a miss, lost",
-    "writes after misses",
-    "evicted g",
-    "evicted nonce, load",
-    "one of two restarted",
-    "failed invalidation",
-    "failed delete",
-    "failed set",
-    "failed sets",
-    "failed write after a miss",
-}
