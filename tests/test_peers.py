@@ -36,6 +36,8 @@ from armature_cache.testing import RedisServer
 from tests.conftest import StartServer
 from tests.contract.faces import ManualTime, eventually
 
+pytestmark = pytest.mark.slow
+
 BOUND = 0.05
 GONE = "gone"
 

@@ -20,6 +20,8 @@ from armature_cache.envelope import Flag
 from armature_cache.stores.sealing import LARGE
 from tests.sealing.vault import GONE, KEYS, TEXT, Vault, undecodable
 
+pytestmark = pytest.mark.broad
+
 KINDS: dict[str, Any] = {"zstd": Zstd, "lz4": Lz4}
 each_kind = pytest.mark.parametrize("kind", KINDS)
 MIB = 1024 * 1024

@@ -24,6 +24,8 @@ from armature_cache import (
 from armature_cache.envelope import Flag
 from tests.sealing.vault import FOREIGN, GONE, KEYS, TEXT, Vault, undecodable
 
+pytestmark = pytest.mark.broad
+
 
 class Trap:
     sprung: list[str] = []  # noqa: RUF012 - a class attribute is what survives pickling
